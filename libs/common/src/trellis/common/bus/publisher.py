@@ -1,0 +1,114 @@
+"""Publishing: a message counts as sent only when the broker confirmed that it stored and routed it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Protocol
+from uuid import uuid4
+
+import aio_pika
+import aiormq
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
+from pamqp.commands import Basic
+
+from trellis.common.bus.connection import BrokerLink
+from trellis.common.bus.topology import EXCHANGE
+from trellis.common.contracts.envelope import CONTENT_TYPE
+from trellis.common.errors import BrokerAwayError, PermanentError
+
+
+class Publisher(Protocol):
+    """Where confirmed messages go."""
+
+    async def publish(
+        self,
+        body: bytes,
+        routing_key: str,
+        *,
+        queue: str | None = None,
+        headers: Mapping[str, str | int] | None = None,
+        wait_seconds: float = 5.0,
+    ) -> None:
+        """Publish *body* persistently and return when the broker confirmed it.
+
+        Args:
+            body: An encoded envelope.
+            routing_key: Type and version of the message.
+            queue: Straight to this queue instead of the exchange, for retries and dead letters.
+            headers: Our own headers.
+            wait_seconds: How long to wait for the confirm.
+
+        Raises:
+            BrokerAwayError: Not confirmed in time, or no connection: it may or may not have been stored.
+            PermanentError: The broker says that no queue takes this routing key.
+        """
+
+
+class BrokerPublisher:
+    """The publisher on a real broker, one channel with confirms.
+
+    Nothing is ever checked or declared on this channel, since an error there would close it and leave
+    all publishes in flight unknown.
+    """
+
+    def __init__(self, link: BrokerLink) -> None:
+        self._exchange: AbstractExchange | None = None
+        self._default: AbstractExchange | None = None
+        self._channel: AbstractChannel | None = None
+        self._lock = asyncio.Lock()
+        self._link = link
+        link.on_connect(self._open)
+
+    async def _open(self, connection: AbstractConnection) -> None:
+        self._channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+        self._exchange = await self._channel.get_exchange(EXCHANGE, ensure=False)
+        self._default = self._channel.default_exchange
+
+    async def _usable(self) -> tuple[AbstractExchange, AbstractExchange]:
+        if not self._link.is_up:
+            raise BrokerAwayError("no connection to the broker")
+        if self._channel is None or self._channel.is_closed:
+            async with self._lock:
+                if self._channel is None or self._channel.is_closed:
+                    await self._open(await self._link.connection())
+        if self._exchange is None or self._default is None:
+            raise BrokerAwayError("no channel to the broker")
+        return self._exchange, self._default
+
+    async def publish(
+        self,
+        body: bytes,
+        routing_key: str,
+        *,
+        queue: str | None = None,
+        headers: Mapping[str, str | int] | None = None,
+        wait_seconds: float = 5.0,
+    ) -> None:
+        """See `Publisher.publish`."""
+        message = aio_pika.Message(
+            body,
+            content_type=CONTENT_TYPE,
+            delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+            # A fresh id for each attempt: two publishes in flight with one id on a channel are
+            # confused when one is returned. The message's own id is in the envelope.
+            message_id=str(uuid4()),
+            type=routing_key,
+            headers=dict(headers) if headers else None,
+        )
+        try:
+            async with asyncio.timeout(wait_seconds):
+                exchange, default = await self._usable()
+                confirm = await (default if queue else exchange).publish(message, queue or routing_key, mandatory=True)
+        except aio_pika.exceptions.PublishError as error:
+            raise PermanentError(f"no queue takes {queue or routing_key}; apply the topology") from error
+        except (
+            TimeoutError,
+            OSError,
+            RuntimeError,
+            aio_pika.exceptions.AMQPError,
+            aiormq.exceptions.ChannelInvalidStateError,
+        ) as error:
+            raise BrokerAwayError(f"not confirmed by the broker ({type(error).__name__})") from error
+        if not isinstance(confirm, Basic.Ack):
+            raise BrokerAwayError("the broker refused the message for now")

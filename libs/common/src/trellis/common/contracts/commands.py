@@ -1,0 +1,110 @@
+"""Commands: what was decided should be done. Their order of arrival means nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from trellis.common.contracts.identifiers import (
+    ApplicationId,
+    AssessmentId,
+    CandidateId,
+    CommandId,
+    JobId,
+    StageId,
+    Visit,
+)
+
+
+class Action(StrEnum):
+    """The kinds of effect and question a command can ask for."""
+
+    INVITE = "invite"
+    NOTE = "note"
+    MOVE = "move"
+    OBSERVE = "observe"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Which rule of which workflow asked, for the ledger's brake and for the story.
+
+    Attributes:
+        workflow: The workflow's name within the account.
+        version: Its version, from 1.
+        rule: The rule's name within the version.
+        reason: Why the rule fired, in words a recruiter understands; no personal data.
+    """
+
+    workflow: str
+    version: int
+    rule: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendInvite:
+    """Invite the candidate of this application to one assessment, once for this stage visit."""
+
+    command_id: CommandId
+    application_id: ApplicationId
+    candidate_id: CandidateId | None
+    job_id: JobId | None
+    visit: Visit
+    stage_id: StageId
+    assessment_id: AssessmentId
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddNote:
+    """Write one note on the candidate's activity feed.
+
+    Attributes:
+        text: The note without its marker; `{report_link}` stands where the writer puts the link of
+            *assessment_id*'s report if the account wants it there.
+        assessment_id: The assessment whose result the note tells; None when it tells none.
+        stage_id: The stage in which the application must still be.
+    """
+
+    command_id: CommandId
+    application_id: ApplicationId
+    candidate_id: CandidateId | None
+    job_id: JobId | None
+    visit: Visit
+    stage_id: StageId
+    text: str
+    origin: Origin
+    assessment_id: AssessmentId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MoveApplication:
+    """Move the application out of *from_stage_id*.
+
+    Attributes:
+        to_stage_id: The stage to move to; None with *to_stage_name* None means the next active one.
+        to_stage_name: The name of a stage of the same job, when the rule names it so.
+    """
+
+    command_id: CommandId
+    application_id: ApplicationId
+    candidate_id: CandidateId | None
+    job_id: JobId | None
+    visit: Visit
+    from_stage_id: StageId
+    origin: Origin
+    to_stage_id: StageId | None = None
+    to_stage_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObserveApplication:
+    """Read the application in Greenhouse and tell what it shows."""
+
+    command_id: CommandId
+    application_id: ApplicationId
+    reason: str
+
+
+Command = SendInvite | AddNote | MoveApplication | ObserveApplication

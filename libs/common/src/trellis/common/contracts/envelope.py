@@ -1,0 +1,205 @@
+"""The envelope of every message on the broker: a CloudEvents 1.0 event in structured JSON mode.
+
+Attributes beyond the standard ones are extension attributes, whose names may hold only a-z and 0-9
+(CloudEvents 1.0, "Naming Attributes"). Uniqueness is `source` + `id`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from pydantic import TypeAdapter, ValidationError
+
+from trellis.common.contracts import commands, facts, outcomes
+from trellis.common.contracts.identifiers import AccountId
+from trellis.common.errors import PermanentError
+
+CONTENT_TYPE: Final = "application/cloudevents+json"
+
+MESSAGE_TYPES: Final[dict[str, type]] = {
+    "application.stage_changed": facts.ApplicationStageChanged,
+    "application.created": facts.ApplicationCreated,
+    "application.updated": facts.ApplicationUpdated,
+    "application.rejected": facts.ApplicationRejected,
+    "application.unrejected": facts.ApplicationUnrejected,
+    "application.hired": facts.ApplicationHired,
+    "application.unhired": facts.ApplicationUnhired,
+    "application.deleted": facts.ApplicationDeleted,
+    "application.observed": facts.ApplicationObserved,
+    "candidate.updated": facts.CandidateUpdated,
+    "candidate.merged": facts.CandidateMerged,
+    "candidate.deleted": facts.CandidateDeleted,
+    "candidate.anonymized": facts.CandidateAnonymized,
+    "job.changed": facts.JobChanged,
+    "stage.deleted": facts.StageDeleted,
+    "assessment.signalled": facts.AssessmentSignalled,
+    "invite.send": commands.SendInvite,
+    "note.add": commands.AddNote,
+    "application.move": commands.MoveApplication,
+    "application.observe": commands.ObserveApplication,
+    "command.settled": outcomes.CommandSettled,
+    "assessment.started": outcomes.AssessmentStarted,
+    "assessment.completed": outcomes.AssessmentCompleted,
+}
+"""Every message type, all at version 1. The routing key is the type and `.v1`."""
+
+Message = (
+    facts.ApplicationStageChanged
+    | facts.ApplicationCreated
+    | facts.ApplicationUpdated
+    | facts.ApplicationRejected
+    | facts.ApplicationUnrejected
+    | facts.ApplicationHired
+    | facts.ApplicationUnhired
+    | facts.ApplicationDeleted
+    | facts.ApplicationObserved
+    | facts.CandidateUpdated
+    | facts.CandidateMerged
+    | facts.CandidateDeleted
+    | facts.CandidateAnonymized
+    | facts.JobChanged
+    | facts.StageDeleted
+    | facts.AssessmentSignalled
+    | commands.SendInvite
+    | commands.AddNote
+    | commands.MoveApplication
+    | commands.ObserveApplication
+    | outcomes.CommandSettled
+    | outcomes.AssessmentStarted
+    | outcomes.AssessmentCompleted
+)
+
+_NAMES: Final = {model: name for name, model in MESSAGE_TYPES.items()}
+_ADAPTERS: Final[dict[str, TypeAdapter[Any]]] = {name: TypeAdapter(model) for name, model in MESSAGE_TYPES.items()}
+_SCHEMA_PREFIX: Final = "urn:trellis:schema:"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope:
+    """One message with what every handler needs to know about it.
+
+    Attributes:
+        id: Stable across redeliveries of the same message; with *source* its identity.
+        source: The service that wrote it, such as `trellis/ingest`.
+        accountid: The tenant it belongs to.
+        time: When what it tells happened or was decided, aware UTC.
+        data: The typed message.
+        correlationid: Shared by everything one outside event led to.
+        causationid: The id of the message that led to this one, if one did.
+        subject: The application or candidate it is about, `application/123`.
+        traceparent: W3C trace context, if tracing is on.
+        contentkey: A second key under which an equal fact under another id is a repeat.
+    """
+
+    id: UUID
+    source: str
+    accountid: AccountId
+    time: datetime
+    data: Message
+    correlationid: str
+    causationid: str | None = None
+    subject: str | None = None
+    traceparent: str | None = None
+    contentkey: str | None = None
+
+    @property
+    def type(self) -> str:
+        """The message's type name, such as `application.stage_changed`."""
+        return _NAMES[type(self.data)]
+
+    @property
+    def routing_key(self) -> str:
+        """The key under which it is published: type and version."""
+        return f"{self.type}.v1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Attributes:
+    id: UUID
+    source: str
+    type: str
+    specversion: str
+    time: datetime
+    accountid: str
+    correlationid: str
+    dataschema: str
+    causationid: str | None = None
+    subject: str | None = None
+    traceparent: str | None = None
+    contentkey: str | None = None
+
+
+_ATTRIBUTES: Final = TypeAdapter(_Attributes)
+
+
+def encode(envelope: Envelope) -> bytes:
+    """Return the JSON bytes of *envelope*; absent attributes are left out."""
+    name = envelope.type
+    head: dict[str, str] = {
+        "specversion": "1.0",
+        "id": str(envelope.id),
+        "source": envelope.source,
+        "type": name,
+        "time": envelope.time.isoformat().replace("+00:00", "Z"),
+        "datacontenttype": "application/json",
+        "dataschema": f"{_SCHEMA_PREFIX}{name}:v1",
+        "accountid": envelope.accountid,
+        "correlationid": envelope.correlationid,
+    }
+    for key in ("causationid", "subject", "traceparent", "contentkey"):
+        value = getattr(envelope, key)
+        if value is not None:
+            head[key] = value
+    data = _ADAPTERS[name].dump_json(envelope.data)
+    return json.dumps(head, separators=(",", ":")).encode()[:-1] + b',"data":' + data + b"}"
+
+
+def decode(body: bytes) -> Envelope:
+    """Return the message in *body*.
+
+    Raises:
+        PermanentError: It is no CloudEvent of ours, of an unknown type or version, or its data does
+            not fit its type. The message names the field and what was expected, never the value.
+    """
+    try:
+        raw = json.loads(body)
+    except ValueError as error:
+        raise PermanentError(f"the message is not JSON ({type(error).__name__})") from None
+    if not isinstance(raw, dict):
+        raise PermanentError("the message is not a JSON object")
+    try:
+        head = _ATTRIBUTES.validate_python(raw)
+    except ValidationError as error:
+        raise PermanentError(f"the envelope is not a CloudEvent of ours: {explain(error)}") from None
+    adapter = _ADAPTERS.get(head.type)
+    if head.specversion != "1.0" or adapter is None:
+        raise PermanentError(f"unknown message type {head.type[:80]!r} (specversion {head.specversion[:8]!r})")
+    if head.dataschema != f"{_SCHEMA_PREFIX}{head.type}:v1":
+        raise PermanentError(f"unknown version {head.dataschema[:120]!r} of {head.type}")
+    try:
+        data = adapter.validate_python(raw.get("data"))
+    except ValidationError as error:
+        raise PermanentError(f"data of {head.type}: {explain(error)}") from None
+    return Envelope(
+        id=head.id,
+        source=head.source,
+        accountid=AccountId(head.accountid),
+        time=head.time,
+        data=data,
+        correlationid=head.correlationid,
+        causationid=head.causationid,
+        subject=head.subject,
+        traceparent=head.traceparent,
+        contentkey=head.contentkey,
+    )
+
+
+def explain(error: ValidationError, *, most: int = 5) -> str:
+    """Return the faults of *error* as `field: what was expected`, without any input value."""
+    faults = error.errors(include_input=False, include_url=False, include_context=False)
+    shown = [f"{'.'.join(map(str, fault['loc'])) or 'body'}: {fault['msg']}" for fault in faults[:most]]
+    return "; ".join(shown) + (f"; and {len(faults) - most} more" if len(faults) > most else "")

@@ -1,0 +1,1 @@
+"""What turns a service into a process: settings, logs, metrics, health, keys, start, drain and stop."""

@@ -1,0 +1,124 @@
+"""The outbox and its relay: what a transaction decided to say is said at least once.
+
+The relay claims a batch under a lease, commits, publishes with confirms, then marks each row that was
+confirmed. A crash between repeats messages under the same ids. Order is not kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+
+from trellis.common.bus.publisher import Publisher
+from trellis.common.contracts.envelope import Envelope, encode
+from trellis.common.errors import BrokerAwayError, PermanentError, TransientError
+from trellis.common.failpoints import failpoint
+from trellis.common.runtime.metrics import Metrics
+from trellis.common.store.postgres import Connection, Pool, acquired
+
+log = structlog.get_logger()
+
+BATCH = 200
+LEASE_SECONDS = 30
+
+
+async def put(connection: Connection, envelopes: Sequence[Envelope]) -> None:
+    """Write *envelopes* into the outbox, in the caller's transaction."""
+    if not envelopes:
+        return
+    await connection.execute(
+        "insert into outbox (id, account_id, routing_key, body) "
+        "select * from unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[])",
+        [item.id for item in envelopes],
+        [item.accountid for item in envelopes],
+        [item.routing_key for item in envelopes],
+        [encode(item) for item in envelopes],
+    )
+
+
+class Relay:
+    """Publishes outbox rows; any number of relays may run beside each other."""
+
+    def __init__(self, pool: Pool, publisher: Publisher, metrics: Metrics) -> None:
+        self._pool = pool
+        self._publisher = publisher
+        self._wake = asyncio.Event()
+        self._sent_total = metrics.counter("outbox_sent", "Outbox messages confirmed by the broker")
+        self._age_seconds = metrics.gauge("outbox_oldest_seconds", "Age of the oldest message not yet confirmed")
+
+    def wake(self) -> None:
+        """Look now instead of at the next poll; called after a commit that wrote to the outbox."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Relay until cancelled; the poll each second is the truth, waking only makes it quick."""
+        while True:
+            try:
+                while await self.relay_pending():
+                    pass
+                await self._observe_age()
+            except TransientError as error:
+                log.warning("relay.waiting", reason=str(error))
+                await asyncio.sleep(1.0)
+            try:
+                async with asyncio.timeout(1.0):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+            self._wake.clear()
+
+    async def relay_pending(self) -> int:
+        """Publish one batch and return how many messages were confirmed.
+
+        Raises:
+            StoreAwayError: The database is away.
+            BrokerAwayError: Not one message was confirmed.
+        """
+        async with acquired(self._pool) as connection:
+            rows = await connection.fetch(
+                "with due as materialized (select position from outbox where sent_at is null "
+                "and (lease_until is null or lease_until < clock_timestamp()) "
+                "order by position limit $1 for update skip locked) "
+                "update outbox o set lease_until = clock_timestamp() + make_interval(secs => $2) "
+                "from due where o.position = due.position returning o.position, o.routing_key, o.body",
+                BATCH,
+                LEASE_SECONDS,
+            )
+        if not rows:
+            return 0
+        failpoint("relay.after_claim")
+        results = await asyncio.gather(
+            *(self._publisher.publish(row["body"], row["routing_key"], wait_seconds=LEASE_SECONDS / 2) for row in rows),
+            return_exceptions=True,
+        )
+        failpoint("relay.after_publish")
+        sent = [row["position"] for row, result in zip(rows, results, strict=True) if result is None]
+        unsent = [row["position"] for row, result in zip(rows, results, strict=True) if result is not None]
+        async with acquired(self._pool) as connection:
+            await connection.execute(
+                "update outbox set sent_at = clock_timestamp() where position = any($1::bigint[])", sent
+            )
+            await connection.execute("update outbox set lease_until = null where position = any($1::bigint[])", unsent)
+        self._sent_total.inc(len(sent))
+        for result in results:
+            if isinstance(result, PermanentError):
+                log.error("relay.unroutable", reason=str(result))
+            elif isinstance(result, BaseException) and not isinstance(result, BrokerAwayError):
+                raise result
+        if unsent and not sent:
+            raise BrokerAwayError(f"{len(unsent)} messages not confirmed")
+        return len(sent)
+
+    async def _observe_age(self) -> None:
+        async with acquired(self._pool) as connection:
+            age = await connection.fetchval(
+                "select coalesce(extract(epoch from clock_timestamp() - min(created_at)), 0)::float8 "
+                "from outbox where sent_at is null"
+            )
+            await connection.execute(
+                "delete from outbox where ctid = any(array(select ctid from outbox "
+                "where sent_at < clock_timestamp() - interval '3 days' limit 2000))"
+            )
+        self._age_seconds.set(age)

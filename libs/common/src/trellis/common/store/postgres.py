@@ -1,0 +1,100 @@
+"""The pool and the translation of asyncpg's exceptions into ours."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, TypeAlias
+
+import asyncpg
+
+from trellis.common.errors import ConflictError, StoreAwayError
+
+if TYPE_CHECKING:
+    Pool: TypeAlias = asyncpg.Pool[asyncpg.Record]
+    Connection: TypeAlias = asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
+else:
+    Pool = asyncpg.Pool
+    Connection = asyncpg.Connection
+
+_CONFLICTS = (
+    asyncpg.SerializationError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.InvalidCachedStatementError,
+    asyncpg.UniqueViolationError,
+)
+_AWAY = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    OSError,
+    TimeoutError,
+)
+
+
+async def open_pool(
+    url: str, *, name: str, size: int = 8, schema: str | None = None, command_timeout_seconds: float = 30.0
+) -> Pool:
+    """Return a pool of up to *size* connections; it connects when first used.
+
+    Args:
+        url: `postgresql://…`, of the service's own login role.
+        name: Shown in `pg_stat_activity`.
+        size: Most connections; summed over all replicas it must stay below `max_connections`.
+        schema: Set as search path; None when the role's own setting is enough.
+        command_timeout_seconds: A statement longer than this is cancelled.
+
+    Raises:
+        StoreAwayError: The address or the credentials cannot be used.
+    """
+    settings = {"application_name": name, "idle_in_transaction_session_timeout": "60000"}
+    if schema is not None:
+        settings["search_path"] = schema
+    async with translated():
+        return await asyncpg.create_pool(
+            url,
+            min_size=0,
+            max_size=size,
+            command_timeout=command_timeout_seconds,
+            timeout=5.0,
+            server_settings=settings,
+            max_inactive_connection_lifetime=300.0,
+        )
+
+
+@asynccontextmanager
+async def translated() -> AsyncIterator[None]:
+    """Turn asyncpg's exceptions into ours.
+
+    Raises:
+        ConflictError: Another writer was first; the transaction may be tried again.
+        StoreAwayError: The database is away. A commit that was cut may have happened: the inbox and
+            the primary keys make the repeat harmless.
+    """
+    try:
+        yield
+    except _CONFLICTS as error:
+        detail = getattr(error, "constraint_name", None) or error.sqlstate
+        raise ConflictError(f"another writer was first ({detail})") from error
+    except _AWAY as error:
+        raise StoreAwayError(f"the database is away ({type(error).__name__})") from error
+
+
+@asynccontextmanager
+async def transaction(pool: Pool) -> AsyncIterator[Connection]:
+    """Run the block in one READ COMMITTED transaction, exceptions translated."""
+    async with translated(), pool.acquire(timeout=10.0) as connection, connection.transaction():
+        yield connection
+
+
+@asynccontextmanager
+async def acquired(pool: Pool) -> AsyncIterator[Connection]:
+    """Run the block on one connection, each statement its own transaction, exceptions translated."""
+    async with translated(), pool.acquire(timeout=10.0) as connection:
+        yield connection
