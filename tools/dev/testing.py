@@ -1,0 +1,75 @@
+"""`./dev lint`, `./dev test` and `./dev bench`: the checks, with the servers they need."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from tools.dev.bootstrap import ensure_environment
+from tools.dev.console import Problem, say
+from tools.dev.foreground import run
+from tools.dev.paths import DEV, ROOT, VENV
+from tools.dev.servers import shared_servers
+
+LEVELS = ("unit", "properties", "contract", "integration", "e2e")
+"""The levels of tests, each a folder of `tests/`."""
+
+_SPELLED = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs", "libs", "services", "tools", "tests", "deploy", "dev")
+
+
+def lint(*, fix: bool = False) -> int:
+    """Run every static check and return 0 if all pass; with *fix* mend what can be mended first."""
+    ensure_environment()
+    if fix:
+        _tool("ruff", "check", "--fix", "--quiet", ".")
+        _tool("ruff", "format", "--quiet", ".")
+    checks = [
+        ("ruff", "format", "--check", "--quiet", "."),
+        ("ruff", "check", "--quiet", "."),
+        ("mypy",),
+        ("mypy", "--no-error-summary", "-p", "tools.dev"),
+        *([("lint-imports", "--no-cache")] if _has_contracts() else []),
+        ("codespell", *(name for name in _SPELLED if (ROOT / name).exists())),
+    ]
+    failed = [check for check in checks if _tool(*check) != 0]
+    for check in failed:
+        say(f"failed: {' '.join(check[:3])}")
+    return 1 if failed else 0
+
+
+def test(arguments: Sequence[str]) -> int:
+    """Run the tests the *arguments* name against the private servers; returns pytest's exit code.
+
+    With no level, path or `all` among them the static checks come first, and both count.
+    """
+    environment = dict(os.environ)
+    if "all" in arguments:
+        environment["TRELLIS_LONG"] = "1"
+    rest = [f"tests/{word}" if word in LEVELS else word for word in arguments if word != "all"]
+    chosen = any((ROOT / word.partition("::")[0]).exists() for word in rest if not word.startswith("-"))
+    python = ensure_environment()
+    lint_code = 0 if chosen else lint()
+    with shared_servers(DEV / "test") as servers:
+        environment |= servers.test_environment()
+        code = run([str(python), "-m", "pytest", *rest], environment)
+    if lint_code:
+        say("the static checks failed, see above")
+    return code or lint_code
+
+
+def bench(arguments: Sequence[str]) -> int:
+    """Run `python -m bench` against servers that keep what they commit, as production's do."""
+    if not (ROOT / "bench/__main__.py").exists():
+        raise Problem("there is no bench/ to run yet")
+    python = ensure_environment()
+    with shared_servers(DEV / "bench", durable=True) as servers:
+        return run([str(python), "-m", "bench", *arguments], {**os.environ, **servers.test_environment()})
+
+
+def _tool(*argv: str) -> int:
+    say(" ".join(argv))
+    return run([str(VENV / "bin" / argv[0]), *argv[1:]], dict(os.environ))
+
+
+def _has_contracts() -> bool:
+    return "[tool.importlinter" in (ROOT / "pyproject.toml").read_text("utf-8")
