@@ -79,7 +79,7 @@ async def applied(connection: asyncpg.Connection[asyncpg.Record], schema: str) -
     exists = await connection.fetchval("select to_regclass($1) is not null", f"{schema}.schema_migration")
     if not exists:
         return {}
-    rows = await connection.fetch(f"select component, number, checksum from {schema}.schema_migration")  # noqa: S608 - checked identifier
+    rows = await connection.fetch(f"select component, number, checksum from {schema}.schema_migration")
     return {(row["component"], row["number"]): row["checksum"] for row in rows}
 
 
