@@ -132,9 +132,8 @@ def _uv(arguments: Sequence[str]) -> None:
 
 
 def _uv_program() -> Path:
-    version = re.search(r"uv==(\S+)", _UV_PIN.read_text("utf-8"))
-    assert version is not None
-    target = dev_folder() / f"tools/uv-{version[1]}"
+    pin = pinned(_UV_PIN.read_text("utf-8"))[0]
+    target = dev_folder() / "tools" / pin.replace("==", "-")
     program = target / "bin/uv"
     if program.exists():
         return program

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 
-from tools.dev import bootstrap, testing
+from tools.dev import bootstrap, running, testing
+from tools.dev import demo as tell
 from tools.dev.console import Problem, say
 from tools.dev.foreground import end_orderly_on_signals
 
@@ -31,8 +33,58 @@ def main(arguments: Sequence[str]) -> int:
         return 130
 
 
+def demo(arguments: Sequence[str]) -> int:
+    """Watch applications go through a fresh system; --once --json prints the counts and ends."""
+    return tell.demo(arguments)
+
+
+def up(arguments: Sequence[str]) -> int:
+    """Start what is missing of the whole system in the background; --no-sandbox leaves the vendors out."""
+    return running.up(sandbox=not _only_flag(arguments, "--no-sandbox"))
+
+
+def down(arguments: Sequence[str]) -> int:
+    """Stop the system and its servers."""
+    _only_flag(arguments)
+    return running.down()
+
+
+def start(arguments: Sequence[str]) -> int:
+    """Start one service or server: start NAME."""
+    return running.start(_one_name(arguments))
+
+
+def stop(arguments: Sequence[str]) -> int:
+    """Stop one service or server: stop NAME."""
+    return running.stop(_one_name(arguments))
+
+
+def logs(arguments: Sequence[str]) -> int:
+    """Print the last log lines of all or of NAME; -f goes on as they come."""
+    names = [argument for argument in arguments if argument != "-f"]
+    return running.logs(names, follow="-f" in arguments)
+
+
+def psql(arguments: Sequence[str]) -> int:
+    """Open the running system's database."""
+    return running.psql(arguments)
+
+
+def trellis(arguments: Sequence[str]) -> int:
+    """Run the trellis command against the running system: trellis why 101, and so on."""
+    return running.trellis(arguments)
+
+
+def env(arguments: Sequence[str]) -> int:
+    """Print the running system's environment as export lines, secrets included."""
+    _only_flag(arguments)
+    for name, value in running.variables().items():
+        print(f"export {name}={shlex.quote(value)}")
+    return 0
+
+
 def test(arguments: Sequence[str]) -> int:
-    """Check everything, or: test [all | LEVEL | PATH …] [pytest's options]."""
+    """Check everything, or only: test [all | LEVEL | PATH ...] [pytest's options]; all adds the long proofs."""
     return testing.test(arguments)
 
 
@@ -42,7 +94,7 @@ def lint(arguments: Sequence[str]) -> int:
 
 
 def bench(arguments: Sequence[str]) -> int:
-    """Measure throughput and latency against their limits; --json for one object as the last line."""
+    """Measure throughput and latency against their limits; --json prints one object as the last line."""
     return testing.bench(arguments)
 
 
@@ -59,12 +111,18 @@ def lock(arguments: Sequence[str]) -> int:
     return 0
 
 
+def clean(arguments: Sequence[str]) -> int:
+    """Stop everything and remove the servers' data, logs and secrets."""
+    _only_flag(arguments)
+    return running.clean()
+
+
 COMMANDS: dict[str, Command] = {
-    "test": test,
-    "lint": lint,
-    "bench": bench,
-    "setup": setup,
-    "lock": lock,
+    command.__name__: command
+    for command in (
+        *(demo, up, down, start, stop, logs, psql, trellis, env),
+        *(test, lint, bench, setup, lock, clean),
+    )
 }
 
 
@@ -78,3 +136,9 @@ def _only_flag(arguments: Sequence[str], flag: str | None = None) -> bool:
         if argument != flag:
             raise Problem(f"unexpected argument {argument!r}" + (f"; only {flag} is known" if flag else ""))
     return bool(arguments)
+
+
+def _one_name(arguments: Sequence[str]) -> str:
+    if len(arguments) != 1:
+        raise Problem("name one service or server")
+    return arguments[0]

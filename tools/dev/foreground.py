@@ -20,7 +20,7 @@ def run(argv: Sequence[str], environment: Mapping[str, str], *, cwd: Path = ROOT
 
     An interrupt reaches it from the terminal itself; it is given time to end before we go on.
     """
-    with subprocess.Popen(argv, env=dict(environment), cwd=cwd, preexec_fn=_end_with_parent) as child:  # noqa: PLW1509 - one thread
+    with subprocess.Popen(argv, env=dict(environment), cwd=cwd, preexec_fn=_end_with_parent) as child:
         try:
             code = child.wait()
         except BaseException:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import random
+import secrets
 import socket
 from collections.abc import Iterable
 from pathlib import Path
@@ -49,7 +49,7 @@ def free_port(taken: Iterable[int] = ()) -> int:
     """
     candidates, unwanted = port_range(), set(taken)
     for _ in range(1_000):
-        port = random.choice(candidates)
+        port = secrets.choice(candidates)
         if port not in unwanted and is_free(port):
             return port
     raise OSError(f"no free port of 127.0.0.1 between {candidates.start} and {candidates.stop}")

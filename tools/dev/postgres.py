@@ -208,8 +208,8 @@ def unprivileged(programs: PostgresPrograms) -> Identity:
     if _works([*namespace, str(programs.bin / "postgres"), "--version"], programs):
         return Identity(namespace)
     nobody = pwd.getpwnam("nobody")
-    switch = ("setpriv", f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups")
-    switch += die_with_keeper[1:]
+    become_nobody = ("setpriv", f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups")
+    switch = (*become_nobody, *die_with_keeper[1:])
     if _works([*switch, str(programs.bin / "postgres"), "--version"], programs):
         return Identity(switch, owner=nobody.pw_uid)
     raise Problem("PostgreSQL refuses root; run ./dev as an ordinary user, or apt-get install postgresql")
@@ -217,7 +217,9 @@ def unprivileged(programs: PostgresPrograms) -> Identity:
 
 def _works(argv: Sequence[str], programs: PostgresPrograms) -> bool:
     try:
-        return subprocess.run(argv, env=programs.environment(), cwd="/", capture_output=True, check=False).returncode == 0
+        return (
+            subprocess.run(argv, env=programs.environment(), cwd="/", capture_output=True, check=False).returncode == 0
+        )
     except OSError:
         return False
 

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -130,7 +131,7 @@ class Process:
         """
         if self.pid is not None:
             return
-        self._wait_until_gone(30)
+        self.wait_until_gone(seconds=30)
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._pid_file.unlink(missing_ok=True)
         spec = {
@@ -144,30 +145,43 @@ class Process:
             "log": str(self.log),
             "lease": str(lease.file) if lease else None,
         }
-        # The keeper reads its specification from a pipe: an argument would show passwords to every user.
-        with self.log.open("ab") as log:
-            self._keeper = keeper = subprocess.Popen(
+        # In a file without a name: an argument would show passwords to every user of the machine.
+        with tempfile.TemporaryFile("w+") as specification, self.log.open("ab") as log:
+            json.dump(spec, specification)
+            specification.seek(0)
+            self._keeper = subprocess.Popen(
                 [sys.executable, "-I", "-S", str(_KEEPER)],
-                stdin=subprocess.PIPE,
+                stdin=specification,
                 stdout=subprocess.DEVNULL,
                 stderr=log,
                 start_new_session=True,
                 cwd="/",
             )
-        assert keeper.stdin is not None
-        keeper.stdin.write(json.dumps(spec).encode())
-        keeper.stdin.close()
         poll(f"start of {self.name} (see {self.log})", self._started, seconds=20)
 
     def stop(self) -> None:
         """Let the process end in its own way; what is left after its grace period is killed."""
-        self._signal_keeper(signal.SIGTERM)
-        self._wait_until_gone(90)
+        stop_together([self])
 
     def kill(self) -> None:
         """Kill the process and all its descendants at once, as a crash of the machine would."""
         self._signal_keeper(signal.SIGUSR1)
-        self._wait_until_gone(30)
+        self.wait_until_gone(seconds=30)
+
+    def begin_stop(self) -> None:
+        """Tell the process to end, without waiting for it."""
+        self._signal_keeper(signal.SIGTERM)
+
+    def wait_until_gone(self, *, seconds: float) -> None:
+        """Return when the process and all its descendants are gone.
+
+        Raises:
+            Problem: They are not within *seconds*.
+        """
+        record = self._record()
+        if record is not None:
+            keeper, started = int(record["keeper"]), str(record["keeper_started"])
+            poll(f"end of {self.name}", lambda: self._reaped() or not running(keeper, started), seconds=seconds)
 
     def _started(self) -> bool:
         return self._record() is not None or (self._keeper is not None and self._keeper.poll() is not None)
@@ -184,11 +198,13 @@ class Process:
         if record is not None and running(int(record["keeper"]), str(record["keeper_started"])):
             os.kill(int(record["keeper"]), number)
 
-    def _wait_until_gone(self, seconds: float) -> None:
-        record = self._record()
-        if record is not None:
-            keeper, started = int(record["keeper"]), str(record["keeper_started"])
-            poll(f"end of {self.name}", lambda: self._reaped() or not running(keeper, started), seconds=seconds)
-
     def _reaped(self) -> bool:
         return self._keeper is not None and self._keeper.poll() is not None
+
+
+def stop_together(processes: Sequence[Process]) -> None:
+    """Let all of *processes* end at the same time; returns when the last is gone."""
+    for process in processes:
+        process.begin_stop()
+    for process in processes:
+        process.wait_until_gone(seconds=90)

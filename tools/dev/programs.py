@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.dev.console import Problem, say
+from tools.dev.console import Problem
 from tools.dev.packages import library_folders, unpacked
 
 _OLDEST_POSTGRES = 15

@@ -15,12 +15,14 @@ from tools.dev.process import Lease, Process, Program, poll
 from tools.dev.programs import RabbitPrograms, find_rabbit
 from tools.dev.secrets_kept import kept_secret
 
-_PORTS = ("amqp", "management", "distribution", "epmd")
+_PORTS = ("amqp", "management", "prometheus", "distribution", "epmd")
 
 _CONFIGURATION = """\
 listeners.tcp.1 = 127.0.0.1:{amqp}
 management.tcp.ip = 127.0.0.1
 management.tcp.port = {management}
+prometheus.tcp.ip = 127.0.0.1
+prometheus.tcp.port = {prometheus}
 default_user = trellis
 default_pass = {password}
 default_vhost = /
@@ -196,4 +198,3 @@ class RabbitServer:
             "RABBITMQ_ALLOW_INPUT": "1",
             "RABBITMQ_SERVER_START_ARGS": "-noinput +B i",
         }
-
