@@ -17,7 +17,7 @@ from pathlib import Path
 from tools.dev.console import Problem
 from tools.dev.paths import folder_id, private_folder
 from tools.dev.ports import PortBook, is_free
-from tools.dev.process import Lease, Process, Program, poll
+from tools.dev.process import Lease, Process, Program, bring_up
 from tools.dev.programs import PostgresPrograms, find_postgres
 from tools.dev.secrets_kept import kept_secret
 
@@ -113,10 +113,8 @@ class PostgresServer:
         Raises:
             Problem: Its programs cannot be had, or it did not come up; the log says why.
         """
-        if self.pid is None:
-            self._process.start(self._program(), lease=self._lease)
-        alive = lambda: self._process.pid is not None  # noqa: E731 - a name of its own would say no more
-        poll(f"PostgreSQL (see {self.log})", self._accepts, seconds=60, alive=alive)
+        what = f"PostgreSQL (see {self.log})"
+        bring_up(self._process, self._program, self._accepts, what=what, seconds=60, lease=self._lease)
 
     def stop(self) -> None:
         """Shut the server down without waiting for its clients."""

@@ -23,6 +23,10 @@ from tools.dev.keeper import start_time
 _KEEPER = Path(__file__).with_name("keeper.py")
 
 
+class Ended(Problem):
+    """A process ended before it was ready."""
+
+
 def running(pid: int, started: str) -> bool:
     """Say whether *pid* still is the process that was *started* then, and not a dead or a recycled one."""
     try:
@@ -36,12 +40,13 @@ def poll(what: str, ready: Callable[[], bool], *, seconds: float, alive: Callabl
     """Return as soon as *ready* answers true.
 
     Raises:
-        Problem: *seconds* went by, or *alive* answered false, before that.
+        Ended: *alive* answered false before that.
+        Problem: *seconds* went by before that.
     """
     deadline, pause = time.monotonic() + seconds, 0.02
     while not ready():
         if alive is not None and not alive():
-            raise Problem(f"{what}: the process ended")
+            raise Ended(f"{what}: the process ended")
         if time.monotonic() >= deadline:
             raise Problem(f"{what}: not within {seconds:.0f} s")
         time.sleep(pause)
@@ -200,6 +205,33 @@ class Process:
 
     def _reaped(self) -> bool:
         return self._keeper is not None and self._keeper.poll() is not None
+
+
+def bring_up(
+    process: Process,
+    program: Callable[[], Program],
+    ready: Callable[[], bool],
+    *,
+    what: str,
+    seconds: float,
+    lease: Lease | None,
+) -> None:
+    """Start *process* unless it runs, and return when it is *ready*.
+
+    Raises:
+        Ended: It ended before that.
+        Problem: It could not be started, or was not ready within *seconds*.
+    """
+    while True:
+        is_ours = process.pid is None
+        if is_ours:
+            process.start(program(), lease=lease)
+        try:
+            return poll(what, ready, seconds=seconds, alive=lambda: process.pid is not None)
+        except Ended:
+            if is_ours:
+                raise
+            # It was already dying when we looked: a kill takes a moment.
 
 
 def stop_together(processes: Sequence[Process]) -> None:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from tools.dev.paths import folder_id, private_folder
 from tools.dev.ports import PortBook, is_free
-from tools.dev.process import Lease, Process, Program, poll
+from tools.dev.process import Lease, Process, Program, bring_up
 from tools.dev.programs import RabbitPrograms, find_rabbit
 from tools.dev.secrets_kept import kept_secret
 
@@ -95,10 +95,8 @@ class RabbitServer:
         Raises:
             Problem: Its programs cannot be had, or it did not come up; the log says why.
         """
-        if self.pid is None:
-            self._process.start(self._program(), lease=self._lease)
         what = f"RabbitMQ (see {self.log} and {self._process.log})"
-        poll(what, self._accepts, seconds=90, alive=lambda: self._process.pid is not None)
+        bring_up(self._process, self._program, self._accepts, what=what, seconds=90, lease=self._lease)
 
     def stop(self) -> None:
         """Shut the server down in its own way."""

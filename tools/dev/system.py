@@ -8,7 +8,7 @@ import re
 import socket
 import subprocess
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tools.dev import sql
@@ -17,7 +17,7 @@ from tools.dev.environment import Places, shared_environment
 from tools.dev.paths import ROOT, SERVICES, VENV, private_folder
 from tools.dev.ports import PortBook
 from tools.dev.postgres import PostgresServer
-from tools.dev.process import Lease, Process, Program, poll, stop_together
+from tools.dev.process import Lease, Process, Program, bring_up, poll, stop_together
 from tools.dev.rabbitmq import RabbitServer
 from tools.dev.secrets_kept import kept_secret
 
@@ -100,11 +100,13 @@ class System:
         Raises:
             Problem: It ended, or was not ready in time; its log says why.
         """
+        process = self._process(name)
         env = {**self.environment(), **(extra or {})}
         program = Program(argv=self._argv(name), env=env, cwd=self.folder, grace_s=_SERVICE_GRACE_S)
-        self._process(name).start(program, lease=self._lease)
-        if wait:
-            self.wait_ready(name)
+        if not wait:
+            return process.start(program, lease=self._lease)
+        what, ready = f"{name} (see {process.log})", lambda: self.ready(name)
+        return bring_up(process, lambda: program, ready, what=what, seconds=60, lease=self._lease)
 
     def wait_ready(self, name: str, *, seconds: float = 60) -> None:
         """Return when the part *name* says it is ready.
@@ -113,8 +115,8 @@ class System:
             Problem: It ended, or was not ready within *seconds*.
         """
         process = self._process(name)
-        ready: Callable[[], bool] = lambda: self.ready(name)  # noqa: E731
-        poll(f"{name} (see {process.log})", ready, seconds=seconds, alive=lambda: process.pid is not None)
+        what, ready = f"{name} (see {process.log})", lambda: self.ready(name)
+        poll(what, ready, seconds=seconds, alive=lambda: process.pid is not None)
 
     def ready(self, name: str) -> bool:
         """Say whether the part *name* answers that it is ready; the sandbox is as soon as it listens."""
