@@ -1,0 +1,1 @@
+"""Greenhouse Recruiting as seen from outside: OAuth tokens, Harvest v3, webhooks."""
