@@ -234,8 +234,6 @@ class Effect(Protocol):
     """The connection it uses, `greenhouse` or `coderbyte`: what a pause or a brake names."""
     request_seconds: float
     """Longest time one request may take, connecting included."""
-    second_read: timedelta
-    """How long after a first reading that does not show the effect the second one is made."""
 
     async def prepare(self, account: AccountId, intents: Sequence[Intent]) -> Mapping[CommandId, Preparation]:
         """Read the world and say of each intent whether its attempt may begin; may raise `TransientError`."""
@@ -251,3 +249,9 @@ class Effect(Protocol):
 
     async def cap(self, account: AccountId) -> int | None:
         """Return the most attempts of this action in an hour for *account*; None is no cap."""
+
+    async def second_read(self, account: AccountId) -> timedelta:
+        """Return how long after a first reading that does not show the effect the second one is made."""
+
+    async def credential_retry(self, account: AccountId) -> timedelta:
+        """Return how soon a rejected credential of *account* is tried again (`credential.retry_s`)."""

@@ -50,7 +50,6 @@ class Runner:
         effects: One per action, all of one vendor.
         relay: Woken when an outcome was written.
         metrics: The service's.
-        credential_retry: How soon a rejected credential is tried again (`credential.retry_s`).
         lease: How long a claim holds.
     """
 
@@ -62,7 +61,6 @@ class Runner:
         relay: Relay,
         metrics: Metrics,
         *,
-        credential_retry: timedelta = timedelta(seconds=60),
         lease: timedelta = LEASE,
     ) -> None:
         self._pool = pool
@@ -70,7 +68,6 @@ class Runner:
         self._effects: Mapping[Action, Effect] = {effect.action: effect for effect in effects}
         (self._vendor,) = {effect.vendor for effect in effects}
         self._relay = relay
-        self._retry = credential_retry
         self._lease = lease
         self._wake = asyncio.Event()
         self._effects_total = metrics.counter("effects", "What came of attempts and look-ups", ("action", "outcome"))
@@ -135,6 +132,7 @@ class Runner:
                 await self._ledger.postpone(
                     intent, Change(occurrence=Occurrence.POSTPONED, reason=str(error), wait=wait)
                 )
+            await self._ledger.probe_again(account, self._vendor, wait)
             return
         failpoint("ledger.after_prepare")
         async with asyncio.TaskGroup() as group:
@@ -151,11 +149,15 @@ class Runner:
             log.warning("ledger.conflict", command_id=str(intent.id), reason=str(error))
 
     async def _settle_unattempted(self, effect: Effect, intent: Intent, prepared: Preparation) -> None:
+        if not isinstance(prepared, effects.Unauthorized):
+            # The one row that tested a paused connection said nothing of its credential: test with the next.
+            wait = prepared.wait if isinstance(prepared, effects.Later) else timedelta()
+            await self._ledger.probe_again(intent.account, self._vendor, wait)
         match prepared:
             case effects.Later(reason=reason, wait=wait):
                 await self._ledger.postpone(intent, Change(occurrence=Occurrence.POSTPONED, reason=reason, wait=wait))
             case effects.Unauthorized():
-                await self._pause(intent, prepared)
+                await self._pause(effect, intent, prepared)
             case effects.Overtaken(reason=reason):
                 await self._record(
                     effect, intent, intent.attempt, Change(occurrence=Occurrence.OVERTAKEN, reason=reason)
@@ -171,7 +173,7 @@ class Runner:
         wait = await effect.reserve(intent)
         if wait is not None:
             change = Change(occurrence=Occurrence.POSTPONED, reason="the rate budget is used up for now", wait=wait)
-            return await self._ledger.postpone(intent, change)
+            return await self._hold_back(intent, change)
         begun = await self._ledger.begin(
             intent,
             request_seconds=effect.request_seconds + MARGIN_SECONDS,
@@ -182,18 +184,24 @@ class Runner:
             wait = begun - datetime.now(begun.tzinfo)
             reason = f"the account's cap for an hour is reached; next at {begun:%H:%M:%S} UTC"
             change = Change(occurrence=Occurrence.POSTPONED, reason=reason, wait=max(wait, timedelta(seconds=1)))
-            return await self._ledger.postpone(intent, change)
+            return await self._hold_back(intent, change)
         if begun is None:
             change = Change(
                 occurrence=Occurrence.POSTPONED, reason="held back just before the attempt", wait=timedelta(seconds=1)
             )
-            return await self._ledger.postpone(intent, change)
+            return await self._hold_back(intent, change)
         failpoint("ledger.after_attempting")
         answer = await self._send_in_time(effect, intent, ready)
         failpoint("ledger.after_request")
         await self._record_answer(effect, intent, begun, answer)
         failpoint("ledger.after_outcome")
+        if not isinstance(answer, effects.Unauthorized):
+            await self._ledger.probe_again(intent.account, self._vendor, timedelta(seconds=1))
         return None
+
+    async def _hold_back(self, intent: Intent, change: Change) -> None:
+        await self._ledger.postpone(intent, change)
+        await self._ledger.probe_again(intent.account, self._vendor, change.wait)
 
     async def _send_in_time(self, effect: Effect, intent: Intent, ready: Ready) -> Answer:
         """Check, in the last instant, that the request can still end before the deadline; then send it."""
@@ -245,7 +253,7 @@ class Runner:
             case effects.Unauthorized(reason=reason):
                 change = Change(occurrence=Occurrence.NOT_EXECUTED, reason=reason, kind="answer")
                 await self._record(effect, intent, attempt, change)
-                await self._pause(intent, answer)
+                await self._pause(effect, intent, answer)
 
     async def _record(
         self, effect: Effect, intent: Intent, attempt: int, change: Change, private: bytes | None = None
@@ -281,13 +289,14 @@ class Runner:
         if remember is not None:
             await remember(connection, intent, private)
 
-    async def _pause(self, intent: Intent, said: effects.Unauthorized) -> None:
+    async def _pause(self, effect: Effect, intent: Intent, said: effects.Unauthorized) -> None:
+        retry = await effect.credential_retry(intent.account)
+        # A waiting row stays due, for the pause holds it; a look-up is held by nothing but its own wait.
+        wait = retry if intent.state is State.UNKNOWN else timedelta()
         async with transaction(self._pool) as connection:
-            fresh = await self._ledger.pause(
-                connection, intent.account, self._vendor, said.reason, said.remedy, self._retry
-            )
+            fresh = await self._ledger.pause(connection, intent.account, self._vendor, said.reason, said.remedy, retry)
         await self._ledger.postpone(
-            intent, Change(occurrence=Occurrence.POSTPONED, reason=f"{said.reason}; {said.remedy}", wait=timedelta())
+            intent, Change(occurrence=Occurrence.POSTPONED, reason=f"{said.reason}; {said.remedy}", wait=wait)
         )
         if fresh:
             log.error(
@@ -320,22 +329,21 @@ class Runner:
         failpoint("ledger.after_lookup")
         try:
             if isinstance(said, effects.Unauthorized):
-                await self._pause(intent, said)
-                later = Change(occurrence=Occurrence.POSTPONED, reason=said.reason, wait=self._retry, kind="look-up")
-                await self._ledger.postpone(intent, later)
+                await self._pause(effect, intent, said)
             else:
-                await self._record(effect, intent, intent.attempt, self._verdict(effect, intent, said))
+                second_read = await effect.second_read(intent.account)
+                await self._record(effect, intent, intent.attempt, self._verdict(intent, said, second_read))
         except ConflictError as error:
             log.warning("ledger.conflict", command_id=str(intent.id), reason=str(error))
 
-    def _verdict(self, effect: Effect, intent: Intent, said: LookUp) -> Change:
+    def _verdict(self, intent: Intent, said: LookUp, second_read: timedelta) -> Change:
         match said:
             case effects.Found(reason=reason, resolved=resolved):
                 return Change(occurrence=Occurrence.FOUND, reason=reason, resolved=resolved, kind="look-up")
             case effects.NotSeen(reason=reason) if not said.proof and intent.absent_count == 0:
-                again = f"{reason}; read again in {effect.second_read.total_seconds():g} s"
+                again = f"{reason}; read again in {second_read.total_seconds():g} s"
                 return Change(
-                    occurrence=Occurrence.POSTPONED, reason=again, wait=effect.second_read, absent=True,
+                    occurrence=Occurrence.POSTPONED, reason=again, wait=second_read, absent=True,
                     resolved=said.resolved, kind="look-up",
                 )  # fmt: skip
             case effects.NotSeen(reason=reason) if intent.retries >= said.most_retries:

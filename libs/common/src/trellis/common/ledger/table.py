@@ -352,6 +352,17 @@ class Ledger:
         )
         return bool(row and row["fresh"])
 
+    async def probe_again(self, account: AccountId, vendor: str, wait: timedelta) -> None:
+        """Test a paused connection again after *wait*, if that is sooner: the last test said nothing of it."""
+        async with acquired(self._pool) as connection:
+            await connection.execute(
+                "update pause set retry_at = clock_timestamp() + make_interval(secs => $3) where account_id = $1 "
+                "and vendor = $2 and retry_at > clock_timestamp() + make_interval(secs => $3)",
+                account,
+                vendor,
+                wait.total_seconds(),
+            )
+
     async def unpause(self, connection: Connection, account: AccountId, vendor: str) -> bool:
         """End a pause; all its rows become due. False when there was none."""
         status = await connection.execute("delete from pause where account_id = $1 and vendor = $2", account, vendor)
