@@ -10,6 +10,7 @@ from pathlib import Path
 from tools.dev.bootstrap import ensure_environment
 from tools.dev.console import Problem, say
 from tools.dev.foreground import run
+from tools.dev.identity import remove_elsewhere
 from tools.dev.paths import DEV, ROOT, dev_folder
 from tools.dev.postgres import PostgresServer
 from tools.dev.process import Lease
@@ -42,10 +43,10 @@ def demo(arguments: Sequence[str]) -> int:
             say(f"the logs are in {folder}")
             raise
         finally:
-            # Nothing of this is ever used again, so it need not end in order.
+            # What lies in them is never used again, so these need not end in order.
             system.kill_all()
             rabbitmq.kill()
-            postgres.kill()
+            postgres.stop()
     if code == 0:
         _remove(folder)
     else:
@@ -61,6 +62,5 @@ def _remove_old() -> None:
 
 
 def _remove(folder: Path) -> None:
-    for link in folder.rglob("data-elsewhere"):
-        shutil.rmtree(link.resolve(), ignore_errors=True)
+    remove_elsewhere(folder)
     shutil.rmtree(folder, ignore_errors=True)

@@ -40,7 +40,6 @@ def unpacked(package: str, *, keep: Callable[[str], bool] = lambda name: True) -
     target = cache_folder() / f"{_system()}-{package}"
     if target.is_dir():
         return target
-    say(f"downloading Debian's {package}, once")
     # In the cache itself, since renaming must not cross file systems; the rename makes it appear whole.
     with tempfile.TemporaryDirectory(dir=target.parent, prefix="unpack-", ignore_cleanup_errors=True) as folder:
         scratch = Path(folder)
@@ -102,6 +101,7 @@ def _download_with(package: str, keep: Callable[[str], bool], folder: Path, opti
     if package not in packages:
         raise Problem(f"apt knows no package {package} to install; add a Debian source that has it")
     folder.mkdir()
+    say(f"downloading Debian's {package}, once ({len(wanted)} packages)")
     _run(["apt-get", *options, "-q", "download", *wanted], cwd=folder)
     debs = sorted(folder.glob("*.deb"))
     if len(debs) < len(wanted):

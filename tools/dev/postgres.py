@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pwd
 import shutil
 import signal
 import socket
 import struct
 import subprocess
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from tools.dev.console import Problem
-from tools.dev.paths import folder_id, private_folder
+from tools.dev.identity import Identity, elsewhere, unprivileged
+from tools.dev.paths import private_folder
 from tools.dev.ports import PortBook, is_free
 from tools.dev.process import Lease, Process, Program, bring_up
 from tools.dev.programs import PostgresPrograms, find_postgres
@@ -27,6 +25,7 @@ port = {port}
 unix_socket_directories = ''
 max_connections = 200
 shared_buffers = 128MB
+dynamic_shared_memory_type = mmap
 password_encryption = 'scram-sha-256'
 timezone = 'GMT'
 log_timezone = 'GMT'
@@ -36,17 +35,8 @@ full_page_writes = {durable}
 max_wal_size = 512MB
 """
 # Without Unix sockets no path can be too long for one, and nobody but the owner of the password gets in.
+# Shared memory in files of the data folder neither needs /dev/shm nor stays behind after a kill.
 # The compiler of queries (jit) is left out where Debian's packages are unpacked.
-
-
-@dataclass(frozen=True)
-class Identity:
-    """How the server is kept from running as root, which it refuses."""
-
-    prefix: tuple[str, ...]
-    """What its commands begin with."""
-    owner: int | None = None
-    """The user who must own the data folder, if not the one we are."""
 
 
 class PostgresServer:
@@ -137,37 +127,26 @@ class PostgresServer:
         return False
 
     def _program(self) -> Program:
-        if self._programs is None:
-            self._programs = find_postgres()
         private_folder(self.folder)
-        identity = unprivileged(self._programs)
+        identity, programs = unprivileged(self._programs or find_postgres(), self.folder)
         data = self._data_folder(identity)
         if not (data / "PG_VERSION").exists():
-            self._make_cluster(self._programs, identity, data)
+            self._make_cluster(programs, identity, data)
         port = self.port if is_free(self.port) else self._book.replace("postgres")
         durable = "on" if self._durable else "off"
         configuration = data / "postgresql.conf"
         configuration.write_text(_CONFIGURATION.format(port=port, durable=durable), "utf-8")
-        _give(data, identity)
+        identity.give(data)
         return Program(
-            argv=[*identity.prefix, str(self._programs.bin / "postgres"), "-D", str(data)],
-            env=self._programs.environment(),
+            argv=[*identity.prefix, str(programs.bin / "postgres"), "-D", str(data)],
+            env=programs.environment(),
             cwd=Path("/"),
             stop_signal=signal.SIGINT,
         )
 
     def _data_folder(self, identity: Identity) -> Path:
-        if identity.owner is None:
-            return self.folder / "data"
-        # The other user may not be able to reach a folder of root's; the link tells `./dev clean` of it.
-        data = Path("/var/tmp") / f"trellis-postgres-{folder_id(self.folder)}"  # noqa: S108 - its owner is checked
-        data.mkdir(mode=0o700, exist_ok=True)
-        if data.is_symlink() or data.stat().st_uid not in {0, identity.owner}:
-            raise Problem(f"{data} belongs to somebody else; remove it")
-        link = self.folder / "data-elsewhere"
-        link.unlink(missing_ok=True)
-        link.symlink_to(data)
-        return data
+        # Another user may not be able to reach a folder below ours.
+        return self.folder / "data" if identity.owner is None else elsewhere("data", self.folder, identity.owner)
 
     def _make_cluster(self, programs: PostgresPrograms, identity: Identity, data: Path) -> None:
         shutil.rmtree(data, ignore_errors=True)  # what an interrupted attempt left
@@ -178,8 +157,8 @@ class PostgresServer:
         try:
             os.write(descriptor, self.password.encode())
             os.close(descriptor)
-            _give(data, identity)
-            _give(password, identity)
+            identity.give(data)
+            identity.give(password)
             argv = ["initdb", "-D", str(data), "-U", "postgres", "--auth=scram-sha-256", f"--pwfile={password}"]
             argv += ["--encoding=UTF8", "--locale=C.UTF-8", "--no-sync", "--no-instructions"]
             done = subprocess.run(
@@ -190,39 +169,3 @@ class PostgresServer:
             password.unlink(missing_ok=True)
         if done.returncode != 0:
             raise Problem(f"initdb failed: {(done.stderr.strip() or done.stdout.strip()).splitlines()[-1]}")
-
-
-def unprivileged(programs: PostgresPrograms) -> Identity:
-    """Return how to run *programs* as somebody who is not root.
-
-    Raises:
-        Problem: We are root and no way to be somebody else was found.
-    """
-    die_with_keeper = ("setpriv", "--pdeathsig", "KILL", "--")
-    if os.getuid() != 0:
-        return Identity(())
-    # Root in a user namespace in which it has another number: the files stay root's, so any folder will do.
-    namespace = ("unshare", "--user", "--map-user=1000", "--map-group=1000", "--", *die_with_keeper)
-    if _works([*namespace, str(programs.bin / "postgres"), "--version"], programs):
-        return Identity(namespace)
-    nobody = pwd.getpwnam("nobody")
-    become_nobody = ("setpriv", f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups")
-    switch = (*become_nobody, *die_with_keeper[1:])
-    if _works([*switch, str(programs.bin / "postgres"), "--version"], programs):
-        return Identity(switch, owner=nobody.pw_uid)
-    raise Problem("PostgreSQL refuses root; run ./dev as an ordinary user, or apt-get install postgresql")
-
-
-def _works(argv: Sequence[str], programs: PostgresPrograms) -> bool:
-    try:
-        return (
-            subprocess.run(argv, env=programs.environment(), cwd="/", capture_output=True, check=False).returncode == 0
-        )
-    except OSError:
-        return False
-
-
-def _give(path: Path, identity: Identity) -> None:
-    if identity.owner is not None:
-        for item in [path, *path.rglob("*")]:
-            os.chown(item, identity.owner, -1, follow_symlinks=False)

@@ -21,6 +21,15 @@ class PostgresPrograms:
     """Holds `initdb`, `postgres` and perhaps `psql`."""
     libraries: tuple[Path, ...] = ()
     """Where its shared libraries lie, if not in the system's folders."""
+    root: Path | None = None
+    """The folder all of it lies in, if it may be copied elsewhere."""
+
+    def below(self, root: Path) -> PostgresPrograms:
+        """Return the same programs in their copy below *root*."""
+        if self.root is None:
+            return self
+        libraries = tuple(root / folder.relative_to(self.root) for folder in self.libraries)
+        return PostgresPrograms(root / self.bin.relative_to(self.root), libraries, root)
 
     def environment(self) -> dict[str, str]:
         """Return what the programs want to find in their environment."""
@@ -65,7 +74,7 @@ def find_postgres(packaged: Path | None = None) -> PostgresPrograms:
     programs = _newest_postgres(root)
     if programs is None:
         raise Problem(f"Debian's PostgreSQL holds no usable server; remove {root} and install postgresql")
-    return PostgresPrograms(programs, library_folders(root))
+    return PostgresPrograms(programs, library_folders(root), root)
 
 
 def find_rabbit() -> RabbitPrograms:

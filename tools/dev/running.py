@@ -11,6 +11,7 @@ from pathlib import Path
 from tools.dev.bootstrap import ensure_environment
 from tools.dev.console import Problem, say
 from tools.dev.foreground import run
+from tools.dev.identity import remove_elsewhere
 from tools.dev.paths import DEV, ROOT, VENV, dev_folder
 from tools.dev.postgres import PostgresServer
 from tools.dev.programs import find_postgres
@@ -188,8 +189,7 @@ def clean() -> int:
     """Stop everything and remove the servers' folders, wherever their data lies."""
     with alone(RUN):
         Running().stop()
-    for link in DEV.rglob("data-elsewhere"):
-        shutil.rmtree(link.resolve(), ignore_errors=True)
+    remove_elsewhere(DEV)
     for folder in (RUN, DEV / "test", DEV / "bench", *DEV.glob("demo-*")):
         shutil.rmtree(folder, ignore_errors=True)
     say(f"removed what lay in {DEV.relative_to(ROOT)}; .venv and the unpacked packages stay")

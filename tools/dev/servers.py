@@ -50,8 +50,8 @@ def shared_servers(folder: Path, *, durable: bool = False) -> Iterator[Servers]:
         yield servers
     with alone(folder), lease.if_unused() as unused:
         if unused:
-            # What tests leave behind is never needed again, so neither is an orderly end.
-            servers.postgres.kill()
+            servers.postgres.stop()
+            # What tests leave in it is never needed again, and an orderly end takes it seconds.
             servers.rabbitmq.kill()
 
 

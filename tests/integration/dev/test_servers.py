@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 def processes_of(folder: Path) -> dict[int, str]:
     """Return the processes that name *folder* on their command line, in their environment or as their place."""
+    places = [str(place).encode() for place in (folder, *(link.resolve() for link in folder.rglob("*-elsewhere")))]
     found = {}
     for process in Path("/proc").glob("[0-9]*"):
         if int(process.name) in {os.getpid(), os.getppid()}:
@@ -26,7 +27,7 @@ def processes_of(folder: Path) -> dict[int, str]:
             traces += str((process / "cwd").readlink()).encode()
         except OSError:
             continue
-        if str(folder).encode() in traces:
+        if any(place in traces for place in places):
             found[int(process.name)] = (process / "cmdline").read_bytes().decode(errors="replace")
     return found
 
