@@ -12,6 +12,9 @@ from trellis.common.store.postgres import Connection
 CACHE_SECONDS = 60.0
 """How long a process remembers a key; an erased one is gone everywhere after that."""
 
+SETTLED_SECONDS = 300.0
+"""A key younger than this is not remembered: one whose row was rolled back would seal what nobody can open."""
+
 ACCOUNT = "account"
 
 
@@ -74,12 +77,18 @@ class Sealer:
         cached = self._cache.get((account, subject))
         if cached is not None and cached[1] > time.monotonic():
             return cached[0]
-        wrapped = await connection.fetchval(
-            "select wrapped from data_key where account_id = $1 and subject = $2", account, subject
+        row = await connection.fetchrow(
+            "select wrapped, created_at < clock_timestamp() - make_interval(secs => $3) as is_settled "
+            "from data_key where account_id = $1 and subject = $2",
+            account,
+            subject,
+            SETTLED_SECONDS,
         )
-        if wrapped is None:
+        if row is None:
             return None
-        key = self._keyring.open(wrapped, f"data_key:{account}:{subject}")
+        key = self._keyring.open(row["wrapped"], f"data_key:{account}:{subject}")
+        if not row["is_settled"]:
+            return key  # the transaction that made it may still be rolled back
         if len(self._cache) > 10_000:
             self._cache.clear()
         self._cache[account, subject] = (key, time.monotonic() + CACHE_SECONDS)

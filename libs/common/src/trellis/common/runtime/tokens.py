@@ -12,6 +12,7 @@ from typing import Final
 
 import jwt
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from trellis.common.runtime.keyring import Keyring
 
@@ -49,9 +50,7 @@ def verify(keyring: Keyring, token: str, *, audience: str) -> str | None:
     return None
 
 
-def guard(
-    keyring: Keyring, audience: str, *, prefix: str = "/internal/"
-) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+def guard(keyring: Keyring, audience: str, *, prefix: str = "/internal/") -> Middleware:
     """Return a middleware that answers 401 below *prefix* unless the request bears a valid token."""
 
     @web.middleware

@@ -1,0 +1,120 @@
+"""Reads endpoints with their opened secrets, and marks what was used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final, cast
+from uuid import UUID
+
+import asyncpg
+import structlog
+
+from trellis.common.contracts.identifiers import AccountId
+from trellis.common.errors import PermanentError
+from trellis.common.runtime.keyring import Keyring
+from trellis.common.store.postgres import Connection, Pool, acquired
+from trellis.ingest.endpoints import Endpoint, LiveSecret, Vendor
+from trellis.ingest.signature import KeyEncoding, key_bytes
+from trellis.ingest.translation import Rules
+
+log = structlog.get_logger()
+
+USED_EVERY_SECONDS: Final = 60
+"""`last_used_at` of a secret is written at most this often."""
+
+
+def token_place(endpoint: UUID) -> str:
+    """Return what a sealed token is bound to."""
+    return f"ingest.endpoint:{endpoint}:token"
+
+
+def secret_place(secret: UUID) -> str:
+    """Return what a sealed secret is bound to."""
+    return f"ingest.endpoint_secret:{secret}"
+
+
+class PostgresEndpointStore:
+    """The store on PostgreSQL."""
+
+    def __init__(self, pool: Pool, keyring: Keyring) -> None:
+        self._pool = pool
+        self._keyring = keyring
+
+    async def find(self, vendor: Vendor, token_hash: bytes) -> Endpoint | None:
+        """See `EndpointStore.find`."""
+        async with acquired(self._pool) as connection:
+            row = await connection.fetchrow(
+                "select e.id, e.account_id, e.vendor, e.organization_id, e.key_encoding, e.require_exp, "
+                "a.custom_fields, a.new_application_is_entry, a.read_timeout_seconds "
+                "from endpoint e join account a using (account_id) "
+                "where e.token_hash = $1 and e.vendor = $2 and e.disabled_at is null",
+                token_hash,
+                vendor.value,
+            )
+            if row is None:
+                return None
+            secrets = await live_secrets(connection, AccountId(row["account_id"]), row["id"])
+        return self._endpoint(row, secrets)
+
+    async def mark_used(self, endpoints: Mapping[UUID, datetime], secrets: Mapping[UUID, datetime]) -> None:
+        """Record when endpoints last received, and when secrets last signed, an authentic webhook.
+
+        Raises:
+            StoreAwayError: The database is away; nothing but these times is lost.
+        """
+        async with acquired(self._pool) as connection:
+            await connection.execute(
+                "update endpoint e set connected_at = coalesce(e.connected_at, u.at), "
+                "last_received_at = greatest(e.last_received_at, u.at) "
+                "from unnest($1::uuid[], $2::timestamptz[]) u (id, at) where e.id = u.id",
+                list(endpoints),
+                list(endpoints.values()),
+            )
+            await connection.execute(
+                "update endpoint_secret s set last_used_at = u.at "
+                "from unnest($1::uuid[], $2::timestamptz[]) u (id, at) where s.id = u.id "
+                "and (s.last_used_at is null or s.last_used_at < u.at - make_interval(secs => $3))",
+                list(secrets),
+                list(secrets.values()),
+                USED_EVERY_SECONDS,
+            )
+
+    def _endpoint(self, row: asyncpg.Record, secrets: list[asyncpg.Record]) -> Endpoint:
+        encoding = cast(KeyEncoding, row["key_encoding"])
+        opened = [self._open(one, encoding) for one in secrets]
+        return Endpoint(
+            id=row["id"],
+            account=AccountId(row["account_id"]),
+            vendor=Vendor(row["vendor"]),
+            secrets=tuple(one for one in opened if one is not None),
+            rules=Rules(
+                custom_fields=frozenset(row["custom_fields"]),
+                new_application_is_entry=row["new_application_is_entry"],
+            ),
+            organization_id=row["organization_id"],
+            key_encoding=encoding,
+            require_exp=row["require_exp"],
+            read_timeout_seconds=row["read_timeout_seconds"],
+            incomplete=None in opened,
+        )
+
+    def _open(self, row: asyncpg.Record, encoding: KeyEncoding) -> LiveSecret | None:
+        """Return the opened secret; None, and an alarm, when the key ring does not open it."""
+        try:
+            value = key_bytes(self._keyring.open(row["sealed"], secret_place(row["id"])).decode(), encoding)
+        except PermanentError as error:
+            log.error("endpoint.secret_unreadable", endpoint_id=str(row["endpoint_id"]), reason=str(error))
+            return None
+        return LiveSecret(id=row["id"], value=value, expires_at=row["expires_at"])
+
+
+async def live_secrets(connection: Connection, account: AccountId, endpoint: UUID) -> list[asyncpg.Record]:
+    """Return the rows of the secrets that are not over, newest first."""
+    return await connection.fetch(
+        "select id, endpoint_id, origin, sealed, created_at, expires_at, revealed_at from endpoint_secret "
+        "where endpoint_id = $1 and account_id = $2 and (expires_at is null or expires_at > clock_timestamp()) "
+        "order by created_at desc, id desc",
+        endpoint,
+        account,
+    )

@@ -1,0 +1,138 @@
+"""Composition root of `ingest`: the only place that builds its concrete parts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Final
+
+from aiohttp import web
+
+from trellis.common.errors import StoreAwayError
+from trellis.common.runtime.health import Check
+from trellis.common.runtime.lifecycle import Kit, Parts, serve
+from trellis.common.runtime.sealer import Sealer
+from trellis.common.runtime.service import Service
+from trellis.common.runtime.tokens import guard
+from trellis.common.store.postgres import acquired
+from trellis.ingest.adapters.endpoint_store import PostgresEndpointStore
+from trellis.ingest.adapters.registry import PostgresRegistry
+from trellis.ingest.adapters.sealed_bodies import PostgresSealedBodies
+from trellis.ingest.adapters.spool_store import PostgresSpool
+from trellis.ingest.delivery import Outlet
+from trellis.ingest.endpoints import Endpoints
+from trellis.ingest.internal_api import InternalApi, errors_as_json
+from trellis.ingest.listener import Bounds, Listener, watched
+from trellis.ingest.receiver import Limits, Receiver
+from trellis.ingest.record import Recorder
+from trellis.ingest.settings import IngestSettings
+from trellis.ingest.spool import Drain, Usage, purge_expired
+
+NAME: Final = "ingest"
+
+
+async def run(environ: Mapping[str, str]) -> None:
+    """Run the service with the environment *environ* until it is told to stop.
+
+    Raises:
+        SettingsError: Variables are missing or wrong; all of them are named.
+    """
+    settings = IngestSettings.from_env(environ, NAME)
+
+    async def assemble(kit: Kit) -> Parts:
+        return build(kit, settings)
+
+    await serve(SERVICE, settings, assemble)
+
+
+def build(kit: Kit, settings: IngestSettings) -> Parts:
+    """Return the parts of the running service."""
+    store = PostgresEndpointStore(kit.pool, kit.keyring)
+    spool = PostgresSpool(kit.pool, wait_seconds=settings.spool_seconds)
+    bodies = PostgresSealedBodies(
+        kit.pool,
+        Sealer(kit.keyring),
+        keep=timedelta(days=settings.body_keep_days),
+        wait_seconds=settings.spool_seconds,
+    )
+    usage = Usage(store)
+    endpoints = Endpoints(
+        store,
+        cache_seconds=settings.endpoint_cache_seconds,
+        wait_seconds=settings.spool_seconds,
+        monotonic=time.monotonic,
+    )
+    receiver = Receiver(
+        endpoints=endpoints,
+        outlet=Outlet(
+            kit.publisher,
+            spool,
+            confirm_seconds=settings.confirm_seconds,
+            bypass_after_count=settings.bypass_after_count,
+            bypass_seconds=settings.bypass_seconds,
+            monotonic=time.monotonic,
+            metrics=kit.metrics,
+        ),
+        bodies=bodies,
+        keyring=kit.keyring,
+        clock=kit.clock,
+        limits=Limits(
+            body_bytes=settings.max_body_bytes,
+            read_seconds=settings.read_timeout_seconds,
+            in_flight=settings.max_in_flight,
+        ),
+        recorder=Recorder(kit.metrics, max_accounts=settings.max_accounts),
+        note_use=usage.note,
+    )
+    internal = InternalApi(
+        registry=PostgresRegistry(kit.pool, kit.keyring),
+        bodies=bodies,
+        endpoints=endpoints,
+        base_url=settings.base_url,
+    )
+    listener = _listener(kit, settings, receiver, internal)
+    drain = Drain(spool, kit.publisher, kit.metrics)
+    kit.health.checks["database"] = _broker_or_spool(kit)
+    return Parts(
+        tasks=[listener.run, drain.run, usage.run, lambda: purge_expired(bodies)],
+        closing=[usage.flush, listener.close],
+    )
+
+
+def _listener(kit: Kit, settings: IngestSettings, receiver: Receiver, internal: InternalApi) -> Listener:
+    """Return the HTTP listener; ours and not the lifecycle's, which has no bounds for strangers."""
+    app = web.Application(middlewares=[watched, guard(kit.keyring, NAME), errors_as_json])
+    receiver.add_routes(app)
+    internal.add_routes(app)
+    bounds = Bounds(
+        head_seconds=settings.read_timeout_seconds,
+        head_bytes=settings.max_header_bytes,
+        connections=settings.max_connections,
+    )
+    return Listener(app, settings.listen, bounds, drain_seconds=settings.drain_seconds)
+
+
+def _broker_or_spool(kit: Kit) -> Check:
+    """Return the readiness check: one of the two places a fact can go to is there."""
+
+    async def check() -> str | None:
+        if kit.publishing.is_up:
+            return None
+        try:
+            async with acquired(kit.pool) as connection:
+                await connection.execute("select 1", timeout=2.0)
+        except StoreAwayError:
+            return "neither broker nor spool"
+        return None
+
+    return check
+
+
+SERVICE: Final = Service(
+    name=NAME,
+    schema=NAME,
+    migrations=("trellis.common.store", "trellis.ingest.adapters"),
+    run=run,
+)
+"""What the `trellis` command finds by entry point."""

@@ -1,0 +1,156 @@
+"""The background work of `ingest`: draining the spool, noting what was used, deleting what expired."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final, Protocol
+from uuid import UUID
+
+import structlog
+
+from trellis.common.bus.publisher import Publisher
+from trellis.common.errors import BrokerAwayError, PermanentError, TransientError
+from trellis.common.failpoints import failpoint
+from trellis.common.runtime.metrics import Metrics
+from trellis.ingest.adapters.endpoint_store import PostgresEndpointStore
+from trellis.ingest.adapters.sealed_bodies import PostgresSealedBodies
+from trellis.ingest.adapters.spool_store import SpooledMessage
+
+log = structlog.get_logger()
+
+BATCH: Final = 50
+"""Rows in flight at once: few, so that live webhooks find the broker free."""
+LEASE_SECONDS: Final = 30.0
+UNROUTABLE_SECONDS: Final = 30.0
+"""How long a row is left alone that no queue takes, so that others pass it."""
+_AWAY: Final = "away"
+_UNROUTABLE: Final = "unroutable"
+
+
+class SpoolStore(Protocol):
+    """The spool as the drain sees it; each method raises `StoreAwayError` when the database is away."""
+
+    async def claim(self, count: int, lease_seconds: float) -> list[SpooledMessage]:
+        """Return up to *count* of the oldest free rows, leased to the caller."""
+
+    async def remove(self, positions: Sequence[int]) -> None:
+        """Delete rows that the broker has confirmed."""
+
+    async def release(self, positions: Sequence[int], seconds: float) -> None:
+        """Leave rows alone for *seconds*, then let them be claimed again."""
+
+    async def backlog(self) -> tuple[int, float]:
+        """Return how many rows wait, and the age of the oldest in seconds."""
+
+
+class Drain:
+    """Publishes what was spooled; any number of drains may run beside each other.
+
+    A crash between confirm and delete publishes a fact again under the same id.
+    """
+
+    def __init__(self, store: SpoolStore, publisher: Publisher, metrics: Metrics, *, poll_seconds: float = 1.0) -> None:
+        self._store = store
+        self._publisher = publisher
+        self._poll_seconds = poll_seconds
+        self._rows = metrics.gauge("spool_rows", "Facts that wait in the spool")
+        self._age = metrics.gauge("spool_oldest_seconds", "Age of the oldest fact in the spool")
+        self._drained = metrics.counter("spool_drained", "Spooled facts that the broker has confirmed")
+
+    async def run(self) -> None:
+        """Drain until cancelled."""
+        while True:
+            try:
+                while await self.drain_pending():
+                    pass
+                rows, age = await self._store.backlog()
+                self._rows.set(rows)
+                self._age.set(age)
+            except TransientError as error:
+                log.warning("spool.waiting", reason=str(error))
+            await asyncio.sleep(self._poll_seconds)
+
+    async def drain_pending(self) -> int:
+        """Publish one batch and return how many facts were confirmed.
+
+        Raises:
+            StoreAwayError: The database is away.
+            BrokerAwayError: Not one fact was confirmed.
+        """
+        messages = await self._store.claim(BATCH, LEASE_SECONDS)
+        if not messages:
+            return 0
+        results = await asyncio.gather(*(self._publish(message) for message in messages))
+        failpoint("ingest.spool_drain.after_publish")
+        confirmed = [one.position for one, result in zip(messages, results, strict=True) if result is None]
+        away = [one.position for one, result in zip(messages, results, strict=True) if result is _AWAY]
+        unroutable = [one.position for one, result in zip(messages, results, strict=True) if result is _UNROUTABLE]
+        if confirmed:
+            await self._store.remove(confirmed)
+            self._drained.inc(len(confirmed))
+        if away:
+            await self._store.release(away, 0.0)
+        if unroutable:
+            await self._store.release(unroutable, UNROUTABLE_SECONDS)
+            log.error("spool.unroutable", count=len(unroutable), remedy="run `trellis apply-topology`")
+        if away and not confirmed:
+            raise BrokerAwayError(f"{len(away)} spooled facts not confirmed")
+        return len(confirmed)
+
+    async def _publish(self, message: SpooledMessage) -> str | None:
+        try:
+            await self._publisher.publish(message.body, message.routing_key, wait_seconds=LEASE_SECONDS / 3)
+        except BrokerAwayError:
+            return _AWAY
+        except PermanentError:
+            return _UNROUTABLE
+        return None
+
+
+class Usage:
+    """Notes off the requests' path when endpoints and secrets were last used.
+
+    A crash loses at most the last seconds of these times, nothing else.
+    """
+
+    def __init__(self, store: PostgresEndpointStore, *, every_seconds: float = 1.0) -> None:
+        self._store = store
+        self._every_seconds = every_seconds
+        self._endpoints: dict[UUID, datetime] = {}
+        self._secrets: dict[UUID, datetime] = {}
+
+    def note(self, endpoint: UUID, secret: UUID, at: datetime) -> None:
+        """Remember that an authentic webhook came at *at*."""
+        self._endpoints[endpoint] = at
+        self._secrets[secret] = at
+
+    async def run(self) -> None:
+        """Write down what was noted, until cancelled."""
+        while True:
+            await asyncio.sleep(self._every_seconds)
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Write down what was noted; while the database is away it is kept for the next time."""
+        endpoints, self._endpoints = self._endpoints, {}
+        secrets, self._secrets = self._secrets, {}
+        if not endpoints:
+            return
+        try:
+            await self._store.mark_used(endpoints, secrets)
+        except TransientError:
+            self._endpoints = endpoints | self._endpoints
+            self._secrets = secrets | self._secrets
+
+
+async def purge_expired(bodies: PostgresSealedBodies, *, every_seconds: float = 600.0) -> None:
+    """Delete sealed bodies whose time is over, until cancelled."""
+    while True:
+        try:
+            while count := await bodies.purge():
+                log.info("sealed_bodies.purged", count=count)
+        except TransientError as error:
+            log.warning("sealed_bodies.waiting", reason=str(error))
+        await asyncio.sleep(every_seconds)
