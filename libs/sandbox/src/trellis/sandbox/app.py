@@ -9,7 +9,7 @@ from aiohttp import web
 
 from trellis.sandbox import control
 from trellis.sandbox.coderbyte import api as coderbyte
-from trellis.sandbox.gate import STOPPING, WORLD, log_calls
+from trellis.sandbox.gate import LATE, STOPPING, WORLD, log_calls
 from trellis.sandbox.greenhouse import api as greenhouse
 from trellis.sandbox.world import World
 
@@ -21,6 +21,7 @@ def create_app(world: World | None = None) -> web.Application:
     app = web.Application(middlewares=[log_calls], client_max_size=MAX_BODY_BYTES)
     app[WORLD] = world or World()
     app[STOPPING] = asyncio.Event()
+    app[LATE] = set()
     app.router.add_get("/health/ready", _ready)
     app.router.add_get("/health/live", _ready)
     greenhouse.add_routes(app)

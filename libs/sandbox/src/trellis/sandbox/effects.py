@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from trellis.sandbox.bodies import ControlError, Json
 from trellis.sandbox.clock import iso_milliseconds
-from trellis.sandbox.coderbyte.state import Invite
+from trellis.sandbox.coderbyte.state import Invite, address_key
 from trellis.sandbox.greenhouse.rows import application_row, candidate_row, note_row, stage_row_rows
 from trellis.sandbox.people import tell_application
 from trellis.sandbox.world import Account
@@ -13,8 +13,9 @@ from trellis.sandbox.world import Account
 def tell_effects(account: Account) -> Json:
     """Every invite, note and move so far, and the calls that were made."""
     coderbyte, greenhouse = account.coderbyte, account.greenhouse
+    applications = _applications_by_address(account)
     return {
-        "invites": [_tell_invite(account, invite) for invite in coderbyte.invites],
+        "invites": [_tell_invite(invite, applications) for invite in coderbyte.invites],
         "invite_counts": {
             f"{email} {assessment_id}": count for (email, assessment_id), count in coderbyte.mail_counts.items()
         },
@@ -55,7 +56,18 @@ def tell_applications(account: Account) -> list[Json]:
     return [tell_application(account, a) for a in account.greenhouse.applications.values()]
 
 
-def _tell_invite(account: Account, invite: Invite) -> Json:
+def _applications_by_address(account: Account) -> dict[str, list[int]]:
+    """Ids of the applications of everyone who has an address, as the addresses are now."""
+    greenhouse = account.greenhouse
+    found: dict[str, list[int]] = {}
+    for application in greenhouse.applications.values():
+        candidate = greenhouse.candidates[application.candidate_id]
+        for key in {address_key(address["value"]) for address in candidate.email_addresses}:
+            found.setdefault(key, []).append(application.id)
+    return found
+
+
+def _tell_invite(invite: Invite, applications: dict[str, list[int]]) -> Json:
     return {
         "email": invite.email,
         "assessment_id": invite.assessment_id,
@@ -63,5 +75,5 @@ def _tell_invite(account: Account, invite: Invite) -> Json:
         "url": invite.url,
         "mailed": invite.mailed,
         "internal_id": invite.internal_id,
-        "application_ids": [a.id for a in account.greenhouse.by_email(invite.email)],
+        "application_ids": applications.get(address_key(invite.email), []),
     }

@@ -17,6 +17,8 @@ from trellis.sandbox.world import Account, World
 
 WORLD = web.AppKey("world", World)
 STOPPING = web.AppKey("stopping", asyncio.Event)
+LATE: web.AppKey[set[asyncio.Future[web.Response]]] = web.AppKey("late", set)
+"""Calls that hang and whose effect is still to come."""
 
 Respond = Callable[[], web.Response]
 
@@ -50,7 +52,10 @@ async def log_calls(
     trace = Trace(world.calls.request_id())
     request[TRACE] = trace
     at = world.clock.now()
-    response = await handler(request)
+    try:
+        response = await handler(request)
+    except web.HTTPException as error:
+        response = web.json_response({"message": error.reason}, status=error.status)
     if not response.prepared:
         response.headers["X-Request-Id"] = trace.request_id
     status = "cut" if trace.cut else str(response.status)
@@ -69,10 +74,13 @@ async def log_calls(
     return response
 
 
-def admit(request: web.Request, account: Account, route: str) -> Fault | None:
-    """Count a call of *route* for *account* and take the fault that is due for it."""
+def admit(request: web.Request, account: Account, route: str, *, over_limit: bool = False) -> Fault | None:
+    """Count a call of *route* for *account* and take the fault that is due for it.
+
+    A call over the rate limit never reaches the route, so it uses up no fault.
+    """
     account.counts.by_route[route] += 1
-    fault = account.faults.take(route)
+    fault = None if over_limit else account.faults.take(route)
     trace = request[TRACE]
     trace.account, trace.route, trace.fault = account, route, fault.kind if fault else None
     return fault
@@ -91,8 +99,11 @@ async def carry_out(request: web.Request, fault: Fault | None, respond: Respond)
     if fault.kind in _PRE:
         return await _without_effect(request, fault)
     if fault.kind == "hang":
-        await _wait(request, fault.seconds)
-        return respond()
+        # Shielded, because the effect comes late but comes, also when the caller has given up by then.
+        late = asyncio.ensure_future(_late(request, fault.seconds, respond))
+        request.app[LATE].add(late)
+        late.add_done_callback(request.app[LATE].discard)
+        return await asyncio.shield(late)
     response = respond()
     match fault.kind:
         case "500_after":
@@ -127,6 +138,11 @@ async def _without_effect(request: web.Request, fault: Fault) -> web.Response:
             return _cut(request)
         case _:
             return _cut(request)
+
+
+async def _late(request: web.Request, seconds: float, respond: Respond) -> web.Response:
+    await _wait(request, seconds)
+    return respond()
 
 
 async def _wait(request: web.Request, seconds: float) -> None:

@@ -15,7 +15,7 @@ from aiohttp import web
 from trellis.sandbox.bodies import Json
 from trellis.sandbox.clock import iso_milliseconds
 from trellis.sandbox.coderbyte.reports import report
-from trellis.sandbox.coderbyte.state import Assessment, address_key
+from trellis.sandbox.coderbyte.state import Assessment
 from trellis.sandbox.gate import TRACE, WORLD, admit, carry_out
 from trellis.sandbox.world import Account
 
@@ -184,11 +184,16 @@ def _address(account: Account, candidate: object) -> tuple[str, str | None]:
 
 
 def _is_unknown(account: Account, email: str) -> bool:
-    """Whether 404 is due: nothing started, and the switch does not ask for an empty answer."""
+    """Whether 404 is due for an address.
+
+    If pending invites are not shown, an address that was only invited reads exactly like one never heard of.
+    """
     if account.switches.text("coderbyte.lookup.unknown_candidate") == "empty":
         return False
-    key = address_key(email)
-    return not any(address_key(invite.email) == key for invite in account.coderbyte.invites)
+    if account.coderbyte.attempts_of(email):
+        return False
+    shows_invites = account.switches.flag("coderbyte.lookup.lists_pending_invites")
+    return not (shows_invites and account.coderbyte.invites_of(email))
 
 
 def _assessment(account: Account, assessment: Assessment) -> Json:

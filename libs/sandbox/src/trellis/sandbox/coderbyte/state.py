@@ -6,7 +6,7 @@ Source: coderbyte.md sections 2, 3 and 9.
 from __future__ import annotations
 
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -103,6 +103,8 @@ class Coderbyte:
         self.mailbox: list[Json] = []
         self.mail_counts: Counter[tuple[str, str]] = Counter()
         self.attempts: list[AssessmentAttempt] = []
+        self._invites_by_address: defaultdict[str, list[Invite]] = defaultdict(list)
+        self._attempts_by_address: defaultdict[str, list[AssessmentAttempt]] = defaultdict(list)
         self.webhook_urls: dict[str, str] = {}
         """URL per operation."""
         self._rng = rng
@@ -135,6 +137,7 @@ class Coderbyte:
         url = earlier[-1].url if same_link else f"https://coderbyte.com/sl-candidate?inviteKey={self.key(10)}"
         invite = Invite(email, assessment.test_id, url, self.clock.now(), mail and not same_link, internal_id)
         self.invites.append(invite)
+        self._invites_by_address[address_key(email)].append(invite)
         if invite.mailed:
             self.mail_counts[(address_key(email), assessment.test_id)] += 1
             self.mailbox.append(
@@ -151,17 +154,18 @@ class Coderbyte:
 
     def invites_of(self, email: str, assessment_id: str | None = None) -> list[Invite]:
         """The invites of an address, oldest first."""
-        wanted = address_key(email)
-        return [i for i in self.invites if address_key(i.email) == wanted and assessment_id in (None, i.assessment_id)]
+        found = self._invites_by_address.get(address_key(email), [])
+        return [invite for invite in found if assessment_id in (None, invite.assessment_id)]
 
     def attempts_of(self, email: str, assessment_id: str | None = None) -> list[AssessmentAttempt]:
         """The attempts of an address, oldest first."""
-        wanted = address_key(email)
-        return [a for a in self.attempts if address_key(a.email) == wanted and assessment_id in (None, a.assessment_id)]
+        found = self._attempts_by_address.get(address_key(email), [])
+        return [attempt for attempt in found if assessment_id in (None, attempt.assessment_id)]
 
     def join(self, email: str, assessment_id: str, *, internal_id: str | None) -> AssessmentAttempt:
         """Begin an attempt."""
         username = f"user{self.key(10).lower()}"
         attempt = AssessmentAttempt(username, email, assessment_id, self.clock.now(), internal_id)
         self.attempts.append(attempt)
+        self._attempts_by_address[address_key(email)].append(attempt)
         return attempt

@@ -53,8 +53,8 @@ def harvest(name: str, scope: str, effect: Effect) -> Handler:
             access = identify(request.app[WORLD], request)
         except Refusal as refusal:
             return refusal.response()
-        fault = admit(request, access.account, name)
         spent = _spend(access)
+        fault = admit(request, access.account, name, over_limit=spent.retry_after is not None)
 
         def respond() -> web.Response:
             try:

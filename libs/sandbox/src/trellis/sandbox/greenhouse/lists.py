@@ -14,14 +14,38 @@ from trellis.sandbox.greenhouse.filters import Filters, Predicate, Query
 from trellis.sandbox.greenhouse.model import Application
 from trellis.sandbox.greenhouse.state import Greenhouse
 
-NOTE_TYPES = ["NOTE", "ACTIVITY", "INTERVIEW", "EMAIL", "FOLLOW_UP", "TAKE_HOME_TEST", "OFFER", "REFERENCE_CHECK", "REJECTION", "SCORECARD", "TASK", "SMS", "OTHER"]
+NOTE_TYPES = [
+    "NOTE",
+    "ACTIVITY",
+    "INTERVIEW",
+    "EMAIL",
+    "FOLLOW_UP",
+    "TAKE_HOME_TEST",
+    "OFFER",
+    "REFERENCE_CHECK",
+    "REJECTION",
+    "SCORECARD",
+    "TASK",
+    "SMS",
+    "OTHER",
+]
 VISIBILITY = {
     "admin_only": "admin_only_visible",
     "private": "privately_visible",
     "public": "publicly_visible",
 }
 """Words of writes and of reads. Source: greenhouse.md section 6.3."""
-INTERVIEW_STATUS = ["to_be_scheduled", "scheduled", "awaiting_feedback", "complete", "skipped", "collect_feedback", "to_be_sent", "sent", "received"]
+INTERVIEW_STATUS = [
+    "to_be_scheduled",
+    "scheduled",
+    "awaiting_feedback",
+    "complete",
+    "skipped",
+    "collect_feedback",
+    "to_be_sent",
+    "sent",
+    "received",
+]
 
 
 @dataclass(frozen=True)

@@ -109,6 +109,8 @@ class Candidate:
     can_email: bool = True
     custom_fields: Json = field(default_factory=dict)
     attachments: list[Json] = field(default_factory=list)
+    profile: Json = field(default_factory=dict)
+    """Addresses, links, educations and employments; none of them matters to the sandbox."""
 
     def has_email(self, email: str) -> bool:
         """Whether one of the addresses is *email*, in any case."""

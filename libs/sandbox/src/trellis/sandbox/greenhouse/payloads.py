@@ -12,6 +12,7 @@ from trellis.sandbox.greenhouse.model import Application, Candidate, Hook, Job, 
 from trellis.sandbox.greenhouse.state import Greenhouse
 
 APP_URL = "https://app.greenhouse.io"
+PROFILE = ("addresses", "website_addresses", "social_media_addresses", "educations", "employments")
 OTHER_SPACE = 900_000_000
 """What the switch `hook.stage_id_space` adds to the id of a stage."""
 
@@ -45,6 +46,7 @@ def hired_payload(greenhouse: Greenhouse, application: Application) -> Json:
     job = greenhouse.jobs.get(application.job_id or 0)
     opening = next((o for o in greenhouse.openings.values() if o.application_id == application.id), None)
     whole = application_payload(greenhouse, application)
+    candidate = candidate_payload(greenhouse, greenhouse.candidates[application.candidate_id])
     offer: Json = {
         "id": greenhouse.ids.next("offer"),
         "version": 1,
@@ -60,16 +62,23 @@ def hired_payload(greenhouse: Greenhouse, application: Application) -> Json:
         "credited_to": whole["credited_to"],
         "source": application.source,
         "url": whole["url"],
-        "candidate": whole["candidate"],
+        "candidate": _without(candidate, _NOT_WHEN_HIRED),
         "job": _old_job(job) if job else None,
-        "jobs": whole["jobs"],
+        "jobs": [_without(job_payload(job), _NOT_IN_HIRED_JOBS)] if job else [],
         "custom_fields": application.custom_fields,
         "offer": offer,
     }
 
 
+def updated_candidate_payload(greenhouse: Greenhouse, candidate: Candidate) -> Json:
+    """The root of `update_candidate`; in the vendor's sample it does not say whether mail is allowed."""
+    return _without(candidate_payload(greenhouse, candidate), ("is_private", "can_email"))
+
+
 def candidate_payload(greenhouse: Greenhouse, candidate: Candidate) -> Json:
-    """The candidate inside an application, and the root of `update_candidate`."""
+    """The candidate inside an application."""
+    latest = greenhouse.applications_of(candidate.id)[-1:]
+    recruiter = _user(greenhouse.users.get(latest[0].recruiter_id or 0)) if latest else None
     return {
         "id": candidate.id,
         "first_name": candidate.first_name,
@@ -84,13 +93,9 @@ def candidate_payload(greenhouse: Greenhouse, candidate: Candidate) -> Json:
         "can_email": candidate.can_email,
         "phone_numbers": candidate.phone_numbers,
         "email_addresses": candidate.email_addresses,
-        "addresses": [],
-        "website_addresses": [],
-        "social_media_addresses": [],
-        "educations": [],
-        "employments": [],
-        "recruiter": None,
-        "coordinator": None,
+        **{name: candidate.profile.get(name, []) for name in PROFILE},
+        "recruiter": recruiter,
+        "coordinator": recruiter,
         "attachments": candidate.attachments,
         "tags": candidate.tags,
         "custom_fields": candidate.custom_fields,
@@ -211,6 +216,21 @@ def _current_stage(greenhouse: Greenhouse, application: Application) -> Json | N
         "interviewers": [],
     }
     return {"id": stage.id + shift, "name": stage.name, "interviews": [interview]}
+
+
+_NOT_WHEN_HIRED = (
+    "company",
+    "created_at",
+    "photo_url",
+    "website_addresses",
+    "social_media_addresses",
+    "tags",
+)
+_NOT_IN_HIRED_JOBS = ("notes", "job_post_id", "status", "created_by_id", "created_at")
+
+
+def _without(payload: Json, names: tuple[str, ...]) -> Json:
+    return {name: value for name, value in payload.items() if name not in names}
 
 
 def _old_job(job: Job) -> Json:

@@ -11,10 +11,16 @@ from trellis.sandbox.greenhouse.hooks import fire, fire_stage_change, fire_trans
 from trellis.sandbox.greenhouse.model import Application, Candidate
 from trellis.sandbox.greenhouse.payloads import (
     application_payload,
-    candidate_payload,
     deleted_application_payload,
     hired_payload,
     person_payload,
+    updated_candidate_payload,
+)
+from trellis.sandbox.greenhouse.profiles import (
+    application_fields,
+    candidate_fields,
+    made_up_attachments,
+    made_up_profile,
 )
 from trellis.sandbox.people import (
     Verb,
@@ -50,7 +56,8 @@ def apply(account: Account, body: Body) -> Json:
         last_activity_at=now,
         prospect=is_prospect,
         source={"id": greenhouse.ids.next("source"), "name": source_name} if source_name else None,
-        custom_fields=dict(body.section("custom_fields").fields),
+        recruiter_id=_recruiter(account),
+        custom_fields={**application_fields(), **body.section("custom_fields").fields},
     )
     greenhouse.applications[application.id] = application
     if not is_prospect:
@@ -71,6 +78,8 @@ def move(account: Account, body: Body) -> Json:
     """Move to `stage` of the same job."""
     application = _active(account, body)
     stage = find_stage(account, body, application.job_id)
+    if application.stage is stage:
+        raise ControlError(f"application {application.id} is in that stage already", 409)
     account.greenhouse.enter_stage(application, stage, by="person")
     if not _silent(body):
         fire_stage_change(account, application)
@@ -136,7 +145,10 @@ def unhire(account: Account, body: Body) -> Json:
 def transfer(account: Account, body: Body) -> Json:
     """Put on `to_job`, into its first stage or `stage`; the application's id stays."""
     application = _active(account, body)
+    body.text("to_job")
     job = find_job(account, body, "to_job")
+    if job.id == application.job_id:
+        raise ControlError(f"application {application.id} is on that job already", 409)
     plan = account.greenhouse.plan(job.id)
     if not plan:
         raise ControlError("the job has no stages")
@@ -211,6 +223,7 @@ def anonymize(account: Account, body: Body) -> Json:
     applications = greenhouse.applications_of(candidate.id)
     if "full_name" in fields:
         candidate.first_name, candidate.last_name = "Anonymous", "Candidate"
+        candidate.profile, candidate.attachments, candidate.custom_fields = {}, [], {}
     if "email_addresses" in fields:
         candidate.email_addresses = []
     if "phone_numbers" in fields:
@@ -303,7 +316,7 @@ def _fire_application(account: Account, body: Body, event: str, application: App
 def _updated(account: Account, body: Body, candidate: Candidate) -> Json:
     candidate.updated_at = account.greenhouse.clock.now()
     if not _silent(body):
-        fire(account, "update_candidate", {"candidate": candidate_payload(account.greenhouse, candidate)})
+        fire(account, "update_candidate", {"candidate": updated_candidate_payload(account.greenhouse, candidate)})
     return {
         "candidate_id": candidate.id,
         "application_ids": [a.id for a in account.greenhouse.applications_of(candidate.id)],
@@ -319,6 +332,12 @@ def _with_status(account: Account, body: Body, status: str) -> Application:
     if application.status != status or application.prospect:
         raise ControlError(f"application {application.id} is not an {status} one", 409)
     return application
+
+
+def _recruiter(account: Account) -> int | None:
+    """The first user who is a person: neither the service user nor a service account."""
+    people = [user.id for user in account.greenhouse.users.values() if not user.service_account]
+    return people[1] if len(people) > 1 else None
 
 
 def _new_candidate(account: Account, body: Body) -> Candidate:
@@ -342,14 +361,9 @@ def _new_candidate(account: Account, body: Body) -> Candidate:
         tags=body.texts("tags") or [],
         private=body.flag("private", False),
         can_email=body.flag("can_email", True),
-        custom_fields=dict(body.section("candidate_custom_fields").fields),
-        attachments=[
-            {
-                "filename": "CV.pdf",
-                "url": f"https://files.example/signed/cv-{number}?expires=1764500000",
-                "type": "resume",
-            }
-        ],
+        custom_fields={**candidate_fields(), **body.section("candidate_custom_fields").fields},
+        attachments=made_up_attachments(number),
+        profile=made_up_profile(number),
     )
     greenhouse.candidates[number] = candidate
     return candidate
