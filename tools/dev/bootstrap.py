@@ -19,7 +19,6 @@ from tools.dev.paths import MEMBERS, ROOT, VENV, dev_folder
 LOCK_FILE = ROOT / "requirements.lock"
 _UV_PIN = Path(__file__).with_name("uv-requirements.txt")
 _STAMP = VENV / "trellis-stamp"
-_EXPORT = ("--all-packages", "--all-groups", "--no-emit-workspace", "--frozen", "--no-annotate", "--no-header")
 
 
 def ensure_environment() -> Path:
@@ -40,25 +39,6 @@ def ensure_environment() -> Path:
     return python
 
 
-def refresh_lock(*, upgrade: bool) -> None:
-    """Write `requirements.lock` anew from what the members want.
-
-    Args:
-        upgrade: Take the newest versions; otherwise those in the present file stay where they still fit.
-    """
-    resolved, kept = ROOT / "uv.lock", LOCK_FILE.with_suffix(".part")
-    resolved.unlink(missing_ok=True)  # git ignores it: it names the registry's hosts, and may be anybody's
-    command = ["lock", "--quiet"]
-    if not upgrade:
-        # uv prefers what the environment's constraints say; of the lock file only names and versions count.
-        constraints = dev_folder() / "constraints.txt"
-        constraints.write_text("\n".join(pinned(LOCK_FILE.read_text("utf-8"))) + "\n", "utf-8")
-        command += ["--constraints", str(constraints)]
-    _uv(command)
-    _uv(["export", "--quiet", *_EXPORT, "--output-file", str(kept)])
-    kept.replace(LOCK_FILE)
-
-
 def pinned(lock: str) -> list[str]:
     """Return the `name==version` lines of a lock file's text, each with its marker."""
     return [line.removesuffix("\\").strip() for line in lock.splitlines() if re.match(r"[\w.-]+==", line)]
@@ -72,9 +52,48 @@ def stamp(files: Iterable[Path], *facts: str) -> str:
     return digest.hexdigest()
 
 
-def install_extra(requirement: str, target: Path) -> None:
-    """Install *requirement* into the folder *target*, apart from the environment."""
-    _uv(["pip", "install", "--quiet", "--no-deps", "--target", str(target), requirement])
+def installed_apart(requirements: Path) -> Path:
+    """Return a folder of `.dev/tools` with what the pinned *requirements* file names, apart from the environment.
+
+    Raises:
+        Problem: It cannot be had.
+    """
+    pin = pinned(requirements.read_text("utf-8"))[0]
+    target = dev_folder() / "tools" / pin.replace("==", "-")
+    if not target.exists():
+        say(f"installing {pin} into .dev/tools")
+        partial = target.with_name(f"{target.name}.{os.getpid()}")
+        where = ["--target", str(partial), "--requirement", str(requirements)]
+        run_uv(["pip", "install", "--quiet", "--no-deps", "--require-hashes", *where])
+        partial.rename(target)
+    return target
+
+
+def members() -> list[str]:
+    """Return the folders of the workspace's members that are there."""
+    return [member for member in MEMBERS if (ROOT / member / "pyproject.toml").exists()]
+
+
+def run_uv(arguments: Sequence[str], *, cwd: Path = ROOT) -> None:
+    """Run uv, installing it first where it is missing.
+
+    Raises:
+        Problem: It failed, with what it said.
+    """
+    environment = {"UV_NO_PROGRESS": "1", **os.environ}
+    environment.pop("VIRTUAL_ENV", None)
+    # uv reads neither pip's variables nor its files; a mirror set up for pip should serve here as well.
+    for ours, pips in (("UV_DEFAULT_INDEX", "PIP_INDEX_URL"), ("SSL_CERT_FILE", "PIP_CERT")):
+        if ours not in environment and environment.get(pips):
+            environment[ours] = environment[pips]
+    if "UV_CACHE_DIR" not in environment and not os.access(os.environ.get("HOME", "/nonexistent"), os.W_OK):
+        environment["UV_CACHE_DIR"] = str(dev_folder() / "cache/uv")
+    done = subprocess.run(
+        [str(_uv_program()), *arguments], cwd=cwd, env=environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        reason = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
+        raise Problem(f"uv {' '.join(arguments[:2])}: {reason[-600:]}")
 
 
 def _fits(python: Path) -> bool:
@@ -82,25 +101,21 @@ def _fits(python: Path) -> bool:
 
 
 def _present_stamp() -> str:
-    files = [LOCK_FILE, _UV_PIN, ROOT / "pyproject.toml", *(ROOT / member / "pyproject.toml" for member in _members())]
+    files = [LOCK_FILE, _UV_PIN, ROOT / "pyproject.toml", *(ROOT / member / "pyproject.toml" for member in members())]
     return stamp(files, str(VENV), sys.version)
-
-
-def _members() -> list[str]:
-    return [member for member in MEMBERS if (ROOT / member / "pyproject.toml").exists()]
 
 
 def _build(python: Path) -> None:
     say("setting up .venv from requirements.lock")
     if not _runs_our_version(python):
         base = getattr(sys, "_base_executable", sys.executable)
-        _uv(["venv", "--quiet", "--clear", "--no-python-downloads", "--python", base, str(VENV)])
+        run_uv(["venv", "--quiet", "--clear", "--no-python-downloads", "--python", base, str(VENV)])
     into = ["--quiet", "--python", str(python)]
-    _uv(["pip", "sync", *into, "--require-hashes", str(LOCK_FILE)])
-    editable = [part for member in _members() for part in ("-e", str(ROOT / member))]
-    _uv(["pip", "install", *into, "--no-deps", *editable])
+    run_uv(["pip", "sync", *into, "--require-hashes", str(LOCK_FILE)])
+    editable = [part for member in members() for part in ("-e", str(ROOT / member))]
+    run_uv(["pip", "install", *into, "--no-deps", *editable])
     try:
-        _uv(["pip", "check", *into])
+        run_uv(["pip", "check", *into])
     except Problem as problem:
         raise Problem(f"requirements.lock does not fit the members ({problem}); run ./dev lock") from None
     _STAMP.write_text(_present_stamp(), "utf-8")
@@ -112,23 +127,6 @@ def _runs_our_version(python: Path) -> bool:
     except OSError:
         return False
     return found.stdout.strip() == sys.version
-
-
-def _uv(arguments: Sequence[str]) -> None:
-    environment = {"UV_NO_PROGRESS": "1", **os.environ}
-    environment.pop("VIRTUAL_ENV", None)
-    # uv reads neither pip's variables nor its files; a mirror set up for pip should serve here as well.
-    for ours, pips in (("UV_DEFAULT_INDEX", "PIP_INDEX_URL"), ("SSL_CERT_FILE", "PIP_CERT")):
-        if ours not in environment and environment.get(pips):
-            environment[ours] = environment[pips]
-    if "UV_CACHE_DIR" not in environment and not os.access(os.environ.get("HOME", "/nonexistent"), os.W_OK):
-        environment["UV_CACHE_DIR"] = str(dev_folder() / "cache/uv")
-    done = subprocess.run(
-        [str(_uv_program()), *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-    )
-    if done.returncode != 0:
-        reason = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
-        raise Problem(f"uv {' '.join(arguments[:2])}: {reason[-600:]}")
 
 
 def _uv_program() -> Path:

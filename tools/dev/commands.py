@@ -6,7 +6,7 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 
-from tools.dev import bootstrap, running, testing
+from tools.dev import bootstrap, locking, running, testing
 from tools.dev import demo as tell
 from tools.dev.console import Problem, say
 from tools.dev.foreground import end_orderly_on_signals
@@ -107,7 +107,7 @@ def setup(arguments: Sequence[str]) -> int:
 
 def lock(arguments: Sequence[str]) -> int:
     """Refresh requirements.lock; --upgrade takes the newest versions."""
-    bootstrap.refresh_lock(upgrade=_only_flag(arguments, "--upgrade"))
+    locking.refresh_lock(upgrade=_only_flag(arguments, "--upgrade"))
     return 0
 
 

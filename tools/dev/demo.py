@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tools.dev.bootstrap import ensure_environment
+from tools.dev.compose import remove_containers
 from tools.dev.console import Problem, say
 from tools.dev.foreground import run
 from tools.dev.identity import remove_elsewhere
@@ -62,5 +63,6 @@ def _remove_old() -> None:
 
 
 def _remove(folder: Path) -> None:
+    remove_containers(folder)
     remove_elsewhere(folder)
     shutil.rmtree(folder, ignore_errors=True)

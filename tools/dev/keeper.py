@@ -57,6 +57,8 @@ class Keeper:
         self._write_pid_file()
         code = self._wait()
         _kill_children()
+        for argv in self._spec["afterwards"]:
+            os.waitpid(self._spawn(argv, log), 0)
         self._pid_file.unlink(missing_ok=True)
         return code
 

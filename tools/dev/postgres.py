@@ -11,6 +11,7 @@ import struct
 import subprocess
 from pathlib import Path
 
+from tools.dev.compose import container
 from tools.dev.console import Problem
 from tools.dev.identity import Identity, elsewhere, unprivileged
 from tools.dev.paths import private_folder
@@ -128,11 +129,14 @@ class PostgresServer:
 
     def _program(self) -> Program:
         private_folder(self.folder)
-        identity, programs = unprivileged(self._programs or find_postgres(), self.folder)
-        data = self._data_folder(identity)
-        if not (data / "PG_VERSION").exists():
-            self._make_cluster(programs, identity, data)
+        found = self._programs or find_postgres()
         port = self.port if is_free(self.port) else self._book.replace("postgres")
+        if found is None:
+            return container("postgres", self.folder, {"TRELLIS_PASSWORD": self.password, "TRELLIS_PORT": str(port)})
+        identity, programs = unprivileged(found, self.folder)
+        data = self._data_folder(identity)
+        if not self._fits(programs, data / "PG_VERSION"):
+            self._make_cluster(programs, identity, data)
         durable = "on" if self._durable else "off"
         configuration = data / "postgresql.conf"
         configuration.write_text(_CONFIGURATION.format(port=port, durable=durable), "utf-8")
@@ -143,6 +147,16 @@ class PostgresServer:
             cwd=Path("/"),
             stop_signal=signal.SIGINT,
         )
+
+    def _fits(self, programs: PostgresPrograms, version_file: Path) -> bool:
+        if not version_file.exists():
+            return False
+        made_by = version_file.read_text("ascii").strip()
+        if made_by == programs.major_version():
+            return True
+        if self._durable:
+            raise Problem(f"the data in {self.folder} is PostgreSQL {made_by}'s; ./dev clean removes it")
+        return False
 
     def _data_folder(self, identity: Identity) -> Path:
         # Another user may not be able to reach a folder below ours.

@@ -105,6 +105,8 @@ class Program:
     cwd: Path
     helpers: Sequence[Sequence[str]] = ()
     """Programs that run beside it and end with it."""
+    afterwards: Sequence[Sequence[str]] = ()
+    """What clears away the rest when it has ended."""
     stop_signal: int = signal.SIGTERM
     grace_s: float = 20.0
     """How long it may take to stop before it is killed."""
@@ -144,6 +146,7 @@ class Process:
             "env": dict(program.env),
             "cwd": str(program.cwd),
             "helpers": [list(argv) for argv in program.helpers],
+            "afterwards": [list(argv) for argv in program.afterwards],
             "stop_signal": int(program.stop_signal),
             "grace_s": program.grace_s,
             "pid_file": str(self._pid_file),

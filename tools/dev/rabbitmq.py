@@ -9,6 +9,7 @@ from base64 import b64encode
 from pathlib import Path
 from urllib.parse import quote
 
+from tools.dev.compose import container
 from tools.dev.paths import folder_id, private_folder
 from tools.dev.ports import PortBook, is_free
 from tools.dev.process import Lease, Process, Program, bring_up
@@ -150,20 +151,21 @@ class RabbitServer:
         return True
 
     def _program(self) -> Program:
-        if self._programs is None:
-            self._programs = find_rabbit()
         private_folder(self.folder)
+        programs = self._programs or find_rabbit()
         ports = {name: self._book.get(name) for name in _PORTS}
         for name, port in ports.items():
             if not is_free(port):
                 ports[name] = self._book.replace(name)
-        environment = self._environment(self._programs, ports)
+        if programs is None:
+            settings = {"TRELLIS_PORT": str(ports["amqp"]), "TRELLIS_MANAGEMENT_PORT": str(ports["management"])}
+            return container("rabbitmq", self.folder, {"TRELLIS_PASSWORD": self.password, **settings})
         self._write_configuration(ports)
         return Program(
-            argv=[str(self._programs.sbin / "rabbitmq-server")],
-            env=environment,
+            argv=[str(programs.sbin / "rabbitmq-server")],
+            env=self._environment(programs, ports),
             cwd=self.folder,
-            helpers=[[str(self._programs.erlang_bin / "epmd")]],
+            helpers=[[str(programs.erlang_bin / "epmd")]],
         )
 
     def _write_configuration(self, ports: dict[str, int]) -> None:

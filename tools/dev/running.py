@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tools.dev.bootstrap import ensure_environment
+from tools.dev.compose import remove_containers
 from tools.dev.console import Problem, say
 from tools.dev.foreground import run
 from tools.dev.identity import remove_elsewhere
@@ -164,13 +165,13 @@ def psql(arguments: Sequence[str]) -> int:
     """Run psql on the system's database as its superuser."""
     system = _running()
     programs = find_postgres()
-    own = programs.bin / "psql"
+    own = programs.bin / "psql" if programs else Path("psql")
     program = str(own) if own.exists() else shutil.which("psql")
     if program is None:
         raise Problem("there is no psql; apt-get install postgresql-client")
     where = {"PGHOST": "127.0.0.1", "PGPORT": str(system.postgres.port), "PGUSER": "postgres"}
     where |= {"PGDATABASE": system.system.database, "PGPASSWORD": system.postgres.password}
-    return run([program, *arguments], {**os.environ, **programs.environment(), **where})
+    return run([program, *arguments], {**os.environ, **(programs.environment() if programs else {}), **where})
 
 
 def trellis(arguments: Sequence[str]) -> int:
@@ -189,6 +190,7 @@ def clean() -> int:
     """Stop everything and remove the servers' folders, wherever their data lies."""
     with alone(RUN):
         Running().stop()
+    remove_containers(DEV)
     remove_elsewhere(DEV)
     for folder in (RUN, DEV / "test", DEV / "bench", *DEV.glob("demo-*")):
         shutil.rmtree(folder, ignore_errors=True)
