@@ -1,1 +1,1 @@
-"""Placeholder for the package of this name."""
+"""The `trellis` command: runs services and does an administrator's work. It imports no service."""

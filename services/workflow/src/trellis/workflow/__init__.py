@@ -1,1 +1,1 @@
-"""Placeholder for the package of this name."""
+"""The event log of applications, and what decides what happens next. It never calls a vendor."""

@@ -163,8 +163,9 @@ async def _apply_policies(broker_url: str, management_url: str, queues: list[Que
     parts = urlsplit(management_url)
     vhost = quote(unquote(urlsplit(broker_url).path[1:]) or "/", safe="")
     base = f"{parts.scheme}://{parts.hostname}:{parts.port}"
-    auth = aiohttp.BasicAuth(unquote(parts.username or ""), unquote(parts.password or ""))
-    async with aiohttp.ClientSession(auth=auth, timeout=aiohttp.ClientTimeout(total=30)) as session:
+    basic = aiohttp.encode_basic_auth(unquote(parts.username or ""), unquote(parts.password or ""))
+    headers = {"Authorization": basic}
+    async with aiohttp.ClientSession(headers=headers, timeout=aiohttp.ClientTimeout(total=30)) as session:
         for queue in queues:
             policy = {
                 "pattern": f"^{re.escape(queue.name)}$",

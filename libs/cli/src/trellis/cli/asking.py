@@ -1,0 +1,96 @@
+"""Questions and orders of the administrator's commands, over the services' internal APIs."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from trellis.cli.environment import Clients
+from trellis.cli.story import joined
+from trellis.common.errors import InputError, PermanentError, TransientError
+
+EFFECT_SERVICES = ("greenhouse-actions", "assessments")
+
+
+async def why(clients: Clients, application: int, account: str | None) -> dict[str, Any]:
+    """Return the story of an application.
+
+    Raises:
+        InputError: Several accounts know this id and none was named.
+        PermanentError: Nothing is known of it.
+    """
+    workflow = clients["workflow"]
+    if account is None:
+        accounts = await workflow.call("GET", f"/internal/v1/applications/{application}/accounts")
+        if len(accounts) > 1:
+            raise InputError(
+                "--account", f"one of {', '.join(accounts)}", "several accounts have an application of this id"
+            )
+        if not accounts:
+            raise PermanentError(f"nothing is known of application {application}")
+        account = accounts[0]
+    path = f"/internal/v1/accounts/{account}/applications/{application}"
+    story = await workflow.call("GET", f"{path}/story")
+    rows: list[dict[str, Any]] = []
+    unreachable = []
+    for service in EFFECT_SERVICES:
+        try:
+            answer = await clients[service].call("GET", f"{path}/intents")
+            rows += answer["intents"] if isinstance(answer, dict) else answer
+        except TransientError:
+            unreachable.append(service)
+    return {
+        "account": account,
+        "application": application,
+        "steps": joined(story["steps"], rows, unreachable=unreachable),
+    }
+
+
+async def redecide(clients: Clients, application: int, account: str) -> dict[str, Any]:
+    """Decide a stream again and return how many decisions came out otherwise."""
+    answer: dict[str, Any] = await clients["workflow"].call(
+        "GET", f"/internal/v1/accounts/{account}/applications/{application}/redecide"
+    )
+    return answer
+
+
+async def endpoints(clients: Clients, account: str | None) -> list[dict[str, Any]]:
+    """Return the webhook addresses; a secret only the first time after it was made."""
+    query = f"?account={account}" if account else ""
+    answer: list[dict[str, Any]] = await clients["ingest"].call("GET", f"/internal/v1/endpoints{query}")
+    return answer
+
+
+async def rotate(clients: Clients, account: str, overlap_seconds: float) -> dict[str, Any]:
+    """Make a new webhook secret beside the old one."""
+    answer: dict[str, Any] = await clients["ingest"].call(
+        "POST", f"/internal/v1/accounts/{account}/keys/rotate", {"overlap_seconds": overlap_seconds}
+    )
+    return answer
+
+
+async def brake(
+    clients: Clients, account: str, scope: str, name: str, *, on: bool, reason: str, by: str
+) -> dict[str, str]:
+    """Put a brake on both effect services or take it off, and return what each says; one may be away."""
+    body = {"scope": scope, "name": name, "reason": reason, "by": by}
+    method = "PUT" if on else "DELETE"
+
+    async def order(service: str) -> str:
+        try:
+            await clients[service].call(method, f"/internal/v1/accounts/{account}/brakes", body)
+        except TransientError as error:
+            return str(error)
+        return "done"
+
+    said = await asyncio.gather(*(order(service) for service in EFFECT_SERVICES))
+    return dict(zip(EFFECT_SERVICES, said, strict=True))
+
+
+async def brakes(clients: Clients, account: str) -> dict[str, list[dict[str, Any]]]:
+    """Return the brakes that are on, by effect service."""
+    found = {}
+    for service in EFFECT_SERVICES:
+        answer = await clients[service].call("GET", f"/internal/v1/accounts/{account}/brakes")
+        found[service] = answer["brakes"] if isinstance(answer, dict) else answer
+    return found

@@ -1,0 +1,46 @@
+"""How the command reaches the services: addresses and the key ring from the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+
+from trellis.common.errors import PermanentError
+from trellis.common.runtime.internal import InternalClient
+from trellis.common.runtime.keyring import Keyring
+
+SERVICES = ("ingest", "workflow", "greenhouse-actions", "assessments")
+
+
+class Clients:
+    """The internal clients of all services, by name."""
+
+    def __init__(self, session: aiohttp.ClientSession, keyring: Keyring) -> None:
+        self._session = session
+        self._keyring = keyring
+
+    def __getitem__(self, service: str) -> InternalClient:
+        variable = f"TRELLIS_{service.upper().replace('-', '_')}_URL"
+        url = os.environ.get(variable)
+        if not url:
+            raise PermanentError(f"{variable} is not set: the address of {service}, such as http://127.0.0.1:8080")
+        return InternalClient(self._session, url, audience=service, caller="cli", keyring=self._keyring)
+
+
+@asynccontextmanager
+async def clients() -> AsyncIterator[Clients]:
+    """Give the clients, with `TRELLIS_KEYRING_FILE` and `TRELLIS_<SERVICE>_URL` from the environment.
+
+    Raises:
+        PermanentError: The key ring is not named or not readable.
+    """
+    file = os.environ.get("TRELLIS_KEYRING_FILE")
+    if not file:
+        raise PermanentError("TRELLIS_KEYRING_FILE is not set: the file with the installation's keys")
+    keyring = Keyring.load(Path(file))
+    async with aiohttp.ClientSession() as session:
+        yield Clients(session, keyring)

@@ -1,0 +1,270 @@
+"""The `trellis` command."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+import aiohttp
+import click
+from rich.console import Console
+from rich.table import Table
+
+from trellis.cli import asking, running
+from trellis.cli.account_file import AccountFile
+from trellis.cli.applying import apply as apply_file
+from trellis.cli.environment import clients
+from trellis.cli.reading import FileError, read
+from trellis.common.bus.topology import apply_topology
+from trellis.common.errors import InputError, TransientError, TrellisError
+from trellis.common.runtime.keyring import Keyring
+
+
+def main() -> None:
+    """Run the command; a fault of ours or of the input is one clear message and exit status 1 or 2."""
+    try:
+        cli(standalone_mode=True)
+    except FileError as error:
+        _fail(str(error), 2)
+    except InputError as error:
+        _fail(str(error), 2)
+    except TransientError as error:
+        _fail(f"{error}; try again", 1)
+    except TrellisError as error:
+        _fail(str(error), 1)
+
+
+def _fail(message: str, status: int) -> NoReturn:
+    click.echo(f"trellis: {message}" if "\n" not in message else message, err=True)
+    sys.exit(status)
+
+
+def _with_clients(question: Any) -> Any:
+    async def ask() -> Any:
+        async with clients() as found:
+            return await question(found)
+
+    return asyncio.run(ask())
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="trellis-cli", prog_name="trellis")
+def cli() -> None:
+    """Trellis: Greenhouse and Coderbyte, joined."""
+
+
+@cli.command()
+@click.argument("service")
+def run(service: str) -> None:
+    """Run SERVICE in this process, or `all` to supervise one process of each."""
+    if service == "all":
+        sys.exit(running.run_all())
+    running.run(service)
+
+
+@cli.command()
+@click.option("--check", is_flag=True, help="Change nothing; exit 1 and name what is missing.")
+@click.option("--post", is_flag=True, help="Run the contracting files, when no older release is left.")
+def migrate(*, check: bool, post: bool) -> None:
+    """Bring all schemas up to date (TRELLIS_MIGRATE_DATABASE_URL)."""
+    names = asyncio.run(running.migrate(check=check, phase="post" if post else "pre"))
+    for name in names:
+        click.echo(("missing " if check else "applied ") + name)
+    if check and names:
+        sys.exit(1)
+    if not names:
+        click.echo("up to date")
+
+
+@cli.command("apply-topology")
+def topology() -> None:
+    """Declare exchanges, queues, bindings and policies (TRELLIS_BROKER_URL, TRELLIS_BROKER_MANAGEMENT_URL)."""
+    url = os.environ.get("TRELLIS_BROKER_URL")
+    if not url:
+        raise InputError("TRELLIS_BROKER_URL", "the broker's address", "amqp://user:password@host:5672/vhost")
+    count = asyncio.run(apply_topology(url, os.environ.get("TRELLIS_BROKER_MANAGEMENT_URL")))
+    click.echo(f"{count} queues declared")
+
+
+@cli.command()
+@click.option("-f", "--file", "path", type=click.Path(path_type=Path), required=True, help="The account's file.")
+@click.option("--dry-run", is_flag=True, help="Print what would change and change nothing.")
+def apply(path: Path, *, dry_run: bool) -> None:
+    """Bring one account to what its file says."""
+    file = read(path)
+    changes = _with_clients(lambda found: apply_file(found, file, path.parent, dry_run=dry_run))
+    for change in changes:
+        click.echo(("would change: " if dry_run else "") + change)
+    if not changes:
+        click.echo("nothing to change")
+
+
+@cli.command()
+def schema() -> None:
+    """Print the JSON Schema of the account's file."""
+    made = AccountFile.model_json_schema(by_alias=True)
+    click.echo(json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **made}, indent=2))
+
+
+@cli.command()
+@click.option("--account", help="Only this account.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def endpoints(account: str | None, *, as_json: bool) -> None:
+    """Print the webhook addresses to paste, and each secret once after it was made."""
+    found = _with_clients(lambda known: asking.endpoints(known, account))
+    if as_json:
+        shown = [{key: item[key] for key in ("account", "vendor", "url", "secret")} for item in found]
+        click.echo(json.dumps(shown))
+        return
+    for item in found:
+        click.echo(f"{item['account']} {item['vendor']}")
+        click.echo(f"  url     {item['url']}")
+        click.echo(f"  secret  {item['secret'] or _no_secret(item['vendor'])}")
+        click.echo(
+            f"  webhook {'connected at ' + item['connected_at'] if item.get('connected_at') else 'not pinged yet'}"
+        )
+
+
+def _no_secret(vendor: str) -> str:
+    return "(its API key signs)" if vendor == "coderbyte" else "(shown once; `trellis keys rotate` makes a new one)"
+
+
+@cli.group()
+def keys() -> None:
+    """Make and rotate keys."""
+
+
+@keys.command("rotate")
+@click.option("--account", required=True)
+@click.option("--overlap", "overlap", default=57600.0, show_default=True, help="Seconds the old secret stays valid.")
+def keys_rotate(account: str, overlap: float) -> None:
+    """Make a new Greenhouse webhook secret beside the old one."""
+    _with_clients(lambda found: asking.rotate(found, account, overlap))
+    click.echo(f"a new webhook secret was made; the old one is valid for {overlap / 3600:g} more hours")
+    click.echo(f"paste the one that `trellis endpoints --account {account}` prints once into Greenhouse")
+
+
+@keys.command("generate")
+def keys_generate() -> None:
+    """Print a fresh key ring for TRELLIS_KEYRING_FILE. Keep it secret and back it up apart."""
+    click.echo(Keyring.generate().to_json())
+
+
+@cli.command()
+@click.argument("application", type=int)
+@click.option("--account", help="Needed only when several accounts have this id.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def why(application: int, account: str | None, *, as_json: bool) -> None:
+    """Tell the story of APPLICATION (its Greenhouse id): what came in, what was decided and why."""
+    story = _with_clients(lambda found: asking.why(found, application, account))
+    if as_json:
+        click.echo(json.dumps(story))
+        return
+    table = Table(
+        title=f"application {application} of {story['account']}", title_justify="left", box=None, pad_edge=False
+    )
+    for heading in ("when (UTC)", "what", "text"):
+        table.add_column(heading, overflow="fold", vertical="top")
+    for step in story["steps"]:
+        until = f" until {step['until'][:19].replace('T', ' ')}" if step["until"] else ""
+        table.add_row(step["at"][:19].replace("T", " "), step["kind"], step["text"] + until)
+    Console(width=None if sys.stdout.isatty() else 140, highlight=False).print(table)
+
+
+@cli.command()
+@click.argument("application", type=int)
+@click.option("--account", required=True)
+def redecide(application: int, account: str) -> None:
+    """Decide APPLICATION's stream again from its log and report differences; nothing is applied."""
+    answer = _with_clients(lambda found: asking.redecide(found, application, account))
+    click.echo(f"{answer['decisions']} decisions, {len(answer['differences'])} different")
+    for item in answer["differences"]:
+        click.echo(f"  at version {item['version']}: {item['recorded']} now {item['decided']}")
+    if answer["differences"]:
+        sys.exit(1)
+
+
+@cli.group()
+def brake() -> None:
+    """Stop effects at once, and let them go on: an account, a connection or a workflow."""
+
+
+def _brake_options(command: Any) -> Any:
+    command = click.option("--workflow", help="Only this workflow.")(command)
+    command = click.option("--connection", type=click.Choice(["greenhouse", "coderbyte"]), help="Only this vendor.")(
+        command
+    )
+    return click.option("--account", required=True)(command)
+
+
+@brake.command("on")
+@_brake_options
+@click.option("--reason", default="", help="Kept and shown.")
+def brake_on(account: str, connection: str | None, workflow: str | None, reason: str) -> None:
+    """Put the brake on: no further effect begins; what is due waits."""
+    _brake(account, connection, workflow, reason, on=True)
+
+
+@brake.command("off")
+@_brake_options
+def brake_off(account: str, connection: str | None, workflow: str | None) -> None:
+    """Take the brake off: what waited goes on."""
+    _brake(account, connection, workflow, "", on=False)
+
+
+@brake.command("status")
+@_brake_options
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def brake_status(account: str, connection: str | None, workflow: str | None, *, as_json: bool) -> None:
+    """Show which brakes are on."""
+    found = _with_clients(lambda known: asking.brakes(known, account))
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    for service, items in found.items():
+        for item in items:
+            click.echo(
+                f"{service}: {item['scope']} {item['name']} since {item['since']} by {item['by']} {item['reason']}".strip()
+            )
+        if not items:
+            click.echo(f"{service}: no brake is on")
+
+
+def _brake(account: str, connection: str | None, workflow: str | None, reason: str, *, on: bool) -> None:
+    if connection and workflow:
+        raise InputError("--connection, --workflow", "one of them at most")
+    scope = "connection" if connection else "workflow" if workflow else "account"
+    name = connection or workflow or ""
+    by = f"cli:{getpass.getuser()}"
+    said = _with_clients(lambda found: asking.brake(found, account, scope, name, on=on, reason=reason, by=by))
+    for service, words in said.items():
+        click.echo(f"{service}: {'brake on' if on else 'brake off'}: {words}")
+    if any(words != "done" for words in said.values()):
+        sys.exit(1)
+
+
+@cli.command()
+@click.option("--ready", is_flag=True, help="Ask for readiness instead of liveness.")
+@click.option("--url", envvar="TRELLIS_ADMIN_URL", default="http://127.0.0.1:9090", show_default=True)
+def health(url: str, *, ready: bool) -> None:
+    """Exit 0 if the service at URL is live (or ready); for container health checks."""
+
+    async def ask() -> int:
+        timeout = aiohttp.ClientTimeout(total=3)
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.get(f"{url}/health/{'ready' if ready else 'live'}") as answer,
+        ):
+            click.echo(await answer.text())
+            return answer.status
+
+    try:
+        status = asyncio.run(ask())
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise TransientError(f"{url} does not answer ({type(error).__name__})") from None
+    sys.exit(0 if status == 200 else 1)

@@ -1,0 +1,114 @@
+"""Reads an account's file and says of each fault where it stands: file, line, column, what was expected."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from trellis.cli.account_file import AccountFile
+from trellis.common.errors import PermanentError
+
+_REMEDIES = {
+    "extra_forbidden": "remove it, or see `trellis schema` for the fields that are known",
+    "missing": "add it",
+}
+
+
+class FileError(PermanentError):
+    """The file is wrong; the message has a line per fault."""
+
+
+def read(path: Path) -> AccountFile:
+    """Return the account in the file at *path*.
+
+    Raises:
+        FileError: It cannot be read, is no YAML, or does not fit; each fault on a line `file:line:column: …`.
+    """
+    try:
+        text = path.read_text()
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read ({error.strerror})") from None
+    try:
+        raw = YAML(typ="rt").load(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
+        raise FileError(f"{place}: no YAML: {error.problem or 'cannot be parsed'}") from None
+    except YAMLError as error:
+        raise FileError(f"{path}: no YAML ({type(error).__name__})") from None
+    if not isinstance(raw, CommentedMap):
+        raise FileError(f"{path}:1:1: expected a mapping that begins with `account:`")
+    try:
+        return AccountFile.model_validate(_plain(raw))
+    except ValidationError as error:
+        raise FileError(_explained(path, raw, error)) from None
+
+
+def _explained(path: Path, raw: CommentedMap, error: ValidationError) -> str:
+    lines = []
+    seen: set[tuple[int, int, str]] = set()
+    for fault in error.errors(include_input=False, include_url=False, include_context=False):
+        line, column, field = _place(raw, fault["loc"], missing=fault["type"] == "missing")
+        expected = _expected(fault["type"], fault["msg"])
+        if (line, column, expected) in seen:
+            continue
+        seen.add((line, column, expected))
+        remedy = _REMEDIES.get(fault["type"])
+        lines.append(f"{path}:{line}:{column}: {field}: {expected}" + (f"; {remedy}" if remedy else ""))
+    return "\n".join(lines)
+
+
+def _expected(kind: str, message: str) -> str:
+    if kind == "extra_forbidden":
+        return "no such field is known here"
+    if kind == "missing":
+        return "is missing"
+    message = message.removeprefix("Value error, ")
+    return (
+        f"expected {message}"
+        if not message.startswith(("Input", "String"))
+        else message.replace("Input should be", "expected")
+    )
+
+
+def _place(raw: CommentedMap, loc: tuple[int | str, ...], *, missing: bool) -> tuple[int, int, str]:
+    """Return line, column and dotted name of the place *loc*; parts that name a union's branch are skipped."""
+    node: Any = raw
+    line, column = 0, 0
+    names: list[str] = []
+    for index, part in enumerate(loc):
+        last = index == len(loc) - 1
+        if isinstance(node, CommentedMap) and part in node:
+            line, column = node.lc.key(part)
+            if last or not isinstance(node[part], CommentedMap | CommentedSeq):
+                line, column = (
+                    node.lc.value(part) if not isinstance(node[part], CommentedMap | CommentedSeq) else (line, column)
+                )
+        elif isinstance(node, CommentedSeq) and isinstance(part, int) and part < len(node):
+            line, column = node.lc.item(part)
+        elif last and missing:
+            names.append(str(part))
+            break
+        else:
+            continue
+        names.append(str(part))
+        node = node[part]
+    return line + 1, column + 1, ".".join(names) or "file"
+
+
+def _plain(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {str(key): _plain(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_plain(item) for item in node]
+    if isinstance(node, bool) or node is None:
+        return node
+    for kind in (int, float, str):
+        if isinstance(node, kind):
+            return kind(node)
+    return node

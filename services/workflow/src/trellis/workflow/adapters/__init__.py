@@ -1,0 +1,1 @@
+"""What touches PostgreSQL: the event log, definitions, timers, read models."""

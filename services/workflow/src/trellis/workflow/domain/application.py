@@ -1,0 +1,213 @@
+"""One application as its events tell it: `fold` copies events into state and refuses none of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import assert_never
+
+from trellis.common.contracts.commands import Action
+from trellis.common.contracts.facts import ApplicationStatus
+from trellis.common.contracts.identifiers import (
+    AccountId,
+    ApplicationId,
+    AssessmentId,
+    CandidateId,
+    CommandId,
+    JobId,
+    StageId,
+    Visit,
+)
+from trellis.common.contracts.outcomes import OutcomeState
+from trellis.workflow.domain import events as e
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageVisit:
+    """One stay in one stage.
+
+    Attributes:
+        entry_seen: Whether an entry was told, not only a reading or an edit.
+        settled: The entry counted already.
+        entered_at: Greenhouse's time of the activity that told of it.
+    """
+
+    name: Visit
+    stage_id: StageId
+    stage_name: str | None
+    job_id: JobId | None
+    entered_at: datetime | None
+    pins: Mapping[str, int]
+    entry_seen: bool
+    settled: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commanded:
+    """A command this stream asked for, and how it stands."""
+
+    action: Action
+    visit: Visit
+    state: OutcomeState | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Application:
+    """The state of one application's stream.
+
+    Attributes:
+        known: False before the first event.
+        visit: The present stage visit; None before the first or without a stage.
+        visit_count: How many visits there were.
+        activity_at: The latest of Greenhouse's own times seen.
+        commands: All commands asked for, by id.
+        results: Latest result version judged or noted, by visit and assessment.
+        started: Assessments known to be begun.
+        held: Visit, workflow and rule of each approval asked for.
+        observation: The open request to read the application.
+    """
+
+    account: AccountId
+    application_id: ApplicationId
+    known: bool = False
+    candidate_id: CandidateId | None = None
+    job_id: JobId | None = None
+    status: ApplicationStatus = ApplicationStatus.ACTIVE
+    deleted: bool = False
+    visit: StageVisit | None = None
+    visit_count: int = 0
+    activity_at: datetime | None = None
+    commands: Mapping[CommandId, Commanded] = field(default_factory=dict)
+    results: Mapping[tuple[Visit, AssessmentId], int] = field(default_factory=dict)
+    started: frozenset[tuple[Visit, AssessmentId]] = frozenset()
+    held: frozenset[tuple[Visit, str, str]] = frozenset()
+    observation: CommandId | None = None
+    observation_count: int = 0
+
+    @property
+    def open_move(self) -> bool:
+        """Whether a move of ours is under way, or not known to be made or not."""
+        return any(
+            item.action is Action.MOVE and item.state in (None, OutcomeState.WAITING, OutcomeState.PARKED)
+            for item in self.commands.values()
+        )
+
+
+def initial_state(account: AccountId, application: ApplicationId) -> Application:
+    """Return the state before the first event."""
+    return Application(account=account, application_id=application)
+
+
+def fold(state: Application, events: Iterable[e.Event]) -> Application:
+    """Return *state* after *events*."""
+    for event in events:
+        state = evolve(state, event)
+    return state
+
+
+def evolve(state: Application, event: e.Event) -> Application:
+    """Return *state* after one event."""
+    match event:
+        case e.ApplicationAdopted():
+            return _adopted(state, event)
+        case e.StageEntered():
+            return _entered(state, event)
+        case e.StageSettled(visit=name):
+            if state.visit is None or state.visit.name != name:
+                return state
+            return replace(state, visit=replace(state.visit, settled=True))
+        case e.StatusChanged(status=status, activity_at=activity_at):
+            return replace(state, status=status, activity_at=latest(state.activity_at, activity_at))
+        case e.ApplicationDeleted():
+            return replace(state, known=True, deleted=True)
+        case e.CandidateChanged(candidate_id=candidate_id):
+            return replace(state, candidate_id=candidate_id)
+        case e.CandidateAnonymized() | e.RulesJudged():
+            return state
+        case e.FactNoted(activity_at=activity_at):
+            read = event.fact == "application.observed"
+            return replace(
+                state,
+                known=True,
+                activity_at=latest(state.activity_at, activity_at),
+                observation=None if read else state.observation,
+            )
+        case e.InviteRequested(command_id=command_id, visit=visit):
+            return _commanded(state, command_id, Action.INVITE, visit)
+        case e.NoteRequested(command_id=command_id, visit=visit):
+            return _commanded(state, command_id, Action.NOTE, visit)
+        case e.MoveRequested(command_id=command_id, visit=visit):
+            return _commanded(state, command_id, Action.MOVE, visit)
+        case e.ApprovalRequested(visit=visit, workflow=workflow, rule=rule):
+            return replace(state, held=state.held | {(visit, workflow, rule)})
+        case e.ObservationRequested(command_id=command_id):
+            return replace(state, known=True, observation=command_id, observation_count=state.observation_count + 1)
+        case e.EffectSettled():
+            known = Commanded(action=event.action, visit=event.visit, state=event.state)
+            return replace(state, commands={**state.commands, event.command_id: known})
+        case e.AssessmentStarted(visit=visit, assessment_id=assessment_id):
+            return replace(state, started=state.started | {(visit, assessment_id)})
+        case e.ResultReceived(result=result):
+            key = (result.visit, result.assessment_id)
+            return replace(state, results={**state.results, key: result.result_version})
+        case _:
+            assert_never(event)
+
+
+def latest(one: datetime | None, other: datetime | None) -> datetime | None:
+    """Return the later of two times, of which each may be unknown."""
+    if one is None or other is None:
+        return one or other
+    return max(one, other)
+
+
+def _adopted(state: Application, event: e.ApplicationAdopted) -> Application:
+    visit = None
+    if event.stage_id is not None:
+        visit = StageVisit(
+            name=event.visit,
+            stage_id=event.stage_id,
+            stage_name=event.stage_name,
+            job_id=event.job_id,
+            entered_at=event.activity_at,
+            pins={},
+            entry_seen=False,
+        )
+    return replace(
+        state,
+        known=True,
+        candidate_id=event.candidate_id,
+        job_id=event.job_id,
+        status=event.status,
+        visit=visit,
+        visit_count=state.visit_count + (visit is not None),
+        activity_at=latest(state.activity_at, event.activity_at),
+        observation=None,
+    )
+
+
+def _entered(state: Application, event: e.StageEntered) -> Application:
+    again = state.visit is not None and state.visit.name == event.visit
+    return replace(
+        state,
+        known=True,
+        candidate_id=event.candidate_id if event.candidate_id is not None else state.candidate_id,
+        job_id=event.job_id if event.job_id is not None else state.job_id,
+        visit=StageVisit(
+            name=event.visit,
+            stage_id=event.stage_id,
+            stage_name=event.stage_name,
+            job_id=event.job_id,
+            entered_at=event.activity_at,
+            pins=dict(event.pins),
+            entry_seen=True,
+        ),
+        visit_count=state.visit_count + (not again),
+        activity_at=latest(state.activity_at, event.activity_at),
+        observation=None,
+    )
+
+
+def _commanded(state: Application, command_id: CommandId, action: Action, visit: Visit) -> Application:
+    return replace(state, commands={**state.commands, command_id: Commanded(action=action, visit=visit)})

@@ -1,0 +1,405 @@
+"""The decider: state, message and workflows become new events. All judgement about facts is here.
+
+Order is taken from Greenhouse's own times, never from arrival. What changes nothing and is a plain
+repeat yields no event; what is late or held is recorded with its reason.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, Literal
+
+from trellis.common.contracts import facts as f
+from trellis.common.contracts import outcomes as o
+from trellis.common.contracts.facts import ApplicationSnapshot, ApplicationStatus, FoundBy
+from trellis.common.contracts.identifiers import ApplicationId, CandidateId, CommandId, Visit, command_id
+from trellis.workflow.domain import events as e
+from trellis.workflow.domain.application import Application, StageVisit, fold
+from trellis.workflow.domain.judging import judge_result, judge_stage_entry, settle_of
+from trellis.workflow.domain.rules import Workflows
+
+ENTRY_TOLERANCE: Final = timedelta(seconds=1)
+"""Greenhouse's webhooks bear seconds, its readings milliseconds; once an activity a second early was seen."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettleElapsed:
+    """Time passed: the settle time of this visit is over."""
+
+    application_id: ApplicationId
+    visit: Visit
+
+
+Input = (
+    f.ApplicationStageChanged
+    | f.ApplicationCreated
+    | f.ApplicationUpdated
+    | f.ApplicationRejected
+    | f.ApplicationUnrejected
+    | f.ApplicationHired
+    | f.ApplicationUnhired
+    | f.ApplicationDeleted
+    | f.ApplicationObserved
+    | f.CandidateUpdated
+    | f.CandidateMerged
+    | f.CandidateDeleted
+    | f.CandidateAnonymized
+    | o.CommandSettled
+    | o.AssessmentStarted
+    | o.AssessmentCompleted
+    | SettleElapsed
+)
+"""What an application's stream can be told."""
+
+_Kind = Literal["entry", "update", "status"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One message as the decider sees it.
+
+    Attributes:
+        name: Its type name, for the record.
+        data: What it says.
+        handled_at: When it is handled: the decider's only clock.
+    """
+
+    name: str
+    data: Input
+    handled_at: datetime
+
+
+def decide(state: Application, message: Message, workflows: Workflows) -> list[e.Event]:
+    """Return the events that follow from *message*; none when there is nothing to do."""
+    data = message.data
+    match data:
+        case f.ApplicationStageChanged(application=snapshot):
+            return _told(state, message, snapshot, "entry", None, workflows)
+        case f.ApplicationCreated(application=snapshot, counts_as_entry=counts):
+            kind: _Kind = "entry" if counts and not snapshot.prospect else "update"
+            return _told(state, message, snapshot, kind, None, workflows)
+        case f.ApplicationUpdated(application=snapshot):
+            return _told(state, message, snapshot, "update", None, workflows)
+        case f.ApplicationRejected(application=snapshot):
+            return _told(state, message, snapshot, "status", ApplicationStatus.REJECTED, workflows)
+        case f.ApplicationHired(application=snapshot):
+            return _told(state, message, snapshot, "status", ApplicationStatus.HIRED, workflows)
+        case f.ApplicationUnrejected(application=snapshot) | f.ApplicationUnhired(application=snapshot):
+            return _told(state, message, snapshot, "status", ApplicationStatus.ACTIVE, workflows)
+        case f.ApplicationObserved():
+            return _observed(state, message, data, workflows)
+        case f.ApplicationDeleted():
+            return _deleted(state, "the application was deleted in Greenhouse")
+        case f.CandidateDeleted():
+            return _deleted(state, "the candidate was deleted in Greenhouse")
+        case f.CandidateMerged(into_candidate_id=into):
+            return _merged(state, into)
+        case f.CandidateAnonymized(fields=fields):
+            return [e.CandidateAnonymized(fields=tuple(sorted(fields)))] if state.known and not state.deleted else []
+        case f.CandidateUpdated():
+            return []
+        case o.CommandSettled():
+            return _settled(state, data)
+        case o.AssessmentStarted(visit=visit, assessment_id=assessment):
+            if (visit, assessment) in state.started:
+                return []
+            return [e.AssessmentStarted(visit=visit, assessment_id=assessment)]
+        case o.AssessmentCompleted():
+            return _completed(state, data, workflows)
+        case SettleElapsed(visit=visit):
+            return _settle_elapsed(state, visit, workflows)
+
+
+# -- facts with a snapshot
+
+
+def _told(
+    state: Application,
+    message: Message,
+    snapshot: ApplicationSnapshot,
+    kind: _Kind,
+    status: ApplicationStatus | None,
+    workflows: Workflows,
+) -> list[e.Event]:
+    """What a webhook with an application in it leads to."""
+    if state.deleted:
+        return [_note(message, "the application was deleted before", None)]
+    status = status or snapshot.status or state.status
+    if not state.known:
+        return _first_seen(state, message, snapshot, kind, status, workflows)
+    order = _order(snapshot.last_activity_at, state.activity_at)
+    if order == "late":
+        return _late(state, message, snapshot, kind, workflows)
+    if order == "unknown":
+        return _unordered(state, message, snapshot, status)
+    events: list[e.Event] = []
+    if status is not state.status:
+        events.append(e.StatusChanged(status=status, activity_at=snapshot.last_activity_at))
+    events += _candidate_of(state, snapshot)
+    events += _stage_of(fold(state, events), message, snapshot, kind, order, workflows)
+    if not events and order == "newer":
+        return [_note(message, "nothing that a rule looks at changed", snapshot.last_activity_at)]
+    return events
+
+
+def _order(told: datetime | None, known: datetime | None) -> Literal["late", "equal", "newer", "unknown"]:
+    if told is None or known is None:
+        return "unknown"
+    told, known = told.replace(microsecond=0), known.replace(microsecond=0)
+    return "late" if told < known else "equal" if told == known else "newer"
+
+
+def _first_seen(
+    state: Application,
+    message: Message,
+    snapshot: ApplicationSnapshot,
+    kind: _Kind,
+    status: ApplicationStatus,
+    workflows: Workflows,
+) -> list[e.Event]:
+    if kind == "entry" and snapshot.stage is not None:
+        return _enter(state, message, snapshot, None, None, workflows)
+    return [_adopt(state, snapshot, status, FoundBy.WEBHOOK, None)]
+
+
+def _late(
+    state: Application, message: Message, snapshot: ApplicationSnapshot, kind: _Kind, workflows: Workflows
+) -> list[e.Event]:
+    """A late fact never moves the state back; but the entry of the present, adopted visit completes it."""
+    visit = state.visit
+    if kind == "entry" and visit is not None and not visit.entry_seen and _is_in(visit, snapshot):
+        return _enter(state, message, snapshot, visit.name, None, workflows)
+    return [_note(message, "late: Greenhouse's own time is older than what is known already", None)]
+
+
+def _unordered(
+    state: Application, message: Message, snapshot: ApplicationSnapshot, status: ApplicationStatus
+) -> list[e.Event]:
+    """A fact without Greenhouse's time: its status is taken, its place among the others is read."""
+    events: list[e.Event] = []
+    if status is not state.status:
+        events.append(e.StatusChanged(status=status, activity_at=None))
+    moved = snapshot.stage is not None and (state.visit is None or not _is_in(state.visit, snapshot))
+    if events or moved:
+        events += _observe(state, f"{message.name} came without a time of Greenhouse's")
+    return events
+
+
+def _stage_of(
+    state: Application,
+    message: Message,
+    snapshot: ApplicationSnapshot,
+    kind: _Kind,
+    order: Literal["equal", "newer"],
+    workflows: Workflows,
+) -> list[e.Event]:
+    if snapshot.stage is None:
+        return []
+    visit = state.visit
+    if visit is None or not _is_in(visit, snapshot):
+        if order == "equal" and visit is not None:
+            return _observe(state, "two stages at one second: which came last is to be read")
+        return _enter(state, message, snapshot, None, None, workflows)
+    if kind != "entry":
+        return []
+    if not visit.entry_seen:
+        return _enter(state, message, snapshot, visit.name, None, workflows)
+    if order == "newer":
+        return _observe(state, "told of entering the stage it is in: whether it left meanwhile is to be read")
+    return []
+
+
+def _is_in(visit: StageVisit, snapshot: ApplicationSnapshot) -> bool:
+    same_job = snapshot.job_id is None or visit.job_id is None or snapshot.job_id == visit.job_id
+    return snapshot.stage is not None and snapshot.stage.id == visit.stage_id and same_job
+
+
+def _candidate_of(state: Application, snapshot: ApplicationSnapshot) -> list[e.Event]:
+    told = snapshot.candidate_id
+    if told is None or told == state.candidate_id:
+        return []
+    return [e.CandidateChanged(candidate_id=told)]
+
+
+def _enter(
+    state: Application,
+    message: Message,
+    snapshot: ApplicationSnapshot,
+    name: Visit | None,
+    entered_at: datetime | None,
+    workflows: Workflows,
+) -> list[e.Event]:
+    """Begin a visit (or complete the adopted one called *name*), and judge at once if nothing is to settle."""
+    stage = snapshot.stage
+    if stage is None:
+        return []
+    status = snapshot.status or state.status
+    job = snapshot.job_id if snapshot.job_id is not None else state.job_id
+    active = status is ApplicationStatus.ACTIVE and not snapshot.prospect
+    applying = [workflow for workflow in workflows.live if workflow.applies_to(job)]
+    settle = settle_of(applying, stage) if active else None
+    entered = e.StageEntered(
+        application_id=state.application_id,
+        candidate_id=snapshot.candidate_id,
+        job_id=job,
+        stage_id=stage.id,
+        stage_name=stage.name,
+        visit=name or _visit_name(state, entered_at),
+        activity_at=entered_at or snapshot.last_activity_at,
+        moved_by="unsettled" if state.open_move else "person",
+        pins={workflow.name: workflow.version for workflow in applying},
+        settle_due_at=message.handled_at + settle if settle else None,
+        found_by=FoundBy.READING if isinstance(message.data, f.ApplicationObserved) else FoundBy.WEBHOOK,
+    )
+    events: list[e.Event] = [entered]
+    if status is not state.status:
+        events.append(e.StatusChanged(status=status, activity_at=snapshot.last_activity_at))
+    if active and settle == timedelta(0):
+        events.append(e.StageSettled(visit=entered.visit))
+        events += judge_stage_entry(fold(state, events), workflows)
+    return events
+
+
+def _visit_name(state: Application, entered_at: datetime | None) -> Visit:
+    """Greenhouse's `entered_at` when it was read before the visit's first command, else our own count."""
+    if entered_at is not None:
+        return Visit(f"t{entered_at:%Y%m%dT%H%M%S}Z")
+    return Visit(f"n{state.visit_count + 1}")
+
+
+def _adopt(
+    state: Application,
+    snapshot: ApplicationSnapshot,
+    status: ApplicationStatus,
+    found_by: FoundBy,
+    entered_at: datetime | None,
+) -> e.ApplicationAdopted:
+    return e.ApplicationAdopted(
+        application_id=state.application_id,
+        candidate_id=snapshot.candidate_id,
+        job_id=snapshot.job_id,
+        stage_id=snapshot.stage.id if snapshot.stage else None,
+        stage_name=snapshot.stage.name if snapshot.stage else None,
+        status=status,
+        visit=_visit_name(state, entered_at),
+        activity_at=entered_at or snapshot.last_activity_at,
+        found_by=found_by,
+    )
+
+
+def _note(message: Message, reason: str, activity_at: datetime | None) -> e.FactNoted:
+    return e.FactNoted(fact=message.name, reason=reason, activity_at=activity_at)
+
+
+# -- readings
+
+
+def _observe(state: Application, reason: str) -> list[e.Event]:
+    """Ask for a reading, once while one is open."""
+    if state.observation is not None:
+        return []
+    ident = command_id(
+        state.account,
+        state.application_id,
+        state.visit.name if state.visit else Visit("n0"),
+        "observe",
+        str(state.observation_count + 1),
+    )
+    return [e.ObservationRequested(command_id=ident, reason=reason)]
+
+
+def _observed(
+    state: Application, message: Message, reading: f.ApplicationObserved, workflows: Workflows
+) -> list[e.Event]:
+    """The reading is the fact: what it shows is how things are."""
+    snapshot = reading.application
+    if state.deleted:
+        return []
+    if snapshot is None:
+        return [_note(message, "Greenhouse shows no such application", None)]
+    status = snapshot.status or state.status
+    if not state.known:
+        return [_adopt(state, snapshot, status, reading.found_by, reading.entered_at)]
+    if _order(snapshot.last_activity_at, state.activity_at) == "late":
+        return [_note(message, "the reading is older than what is known already", None)]
+    visit = state.visit
+    if snapshot.stage is not None and (visit is None or not _is_in(visit, snapshot) or _entered_anew(visit, reading)):
+        return _enter(state, message, snapshot, None, reading.entered_at, workflows)
+    events: list[e.Event] = []
+    if status is not state.status:
+        events.append(e.StatusChanged(status=status, activity_at=snapshot.last_activity_at))
+    events += _candidate_of(state, snapshot)
+    events.append(_note(message, "the reading shows the stage visit that is known", snapshot.last_activity_at))
+    return events
+
+
+def _entered_anew(visit: StageVisit, reading: f.ApplicationObserved) -> bool:
+    if reading.entered_at is None or visit.entered_at is None:
+        return False
+    return reading.entered_at > visit.entered_at + ENTRY_TOLERANCE
+
+
+# -- deletions, merges
+
+
+def _deleted(state: Application, reason: str) -> list[e.Event]:
+    return [] if state.deleted else [e.ApplicationDeleted(reason=reason)]
+
+
+def _merged(state: Application, into: CandidateId) -> list[e.Event]:
+    if not state.known or state.deleted or state.candidate_id == into:
+        return []
+    return [e.CandidateChanged(candidate_id=into)]
+
+
+# -- outcomes and time
+
+
+def _settled(state: Application, outcome: o.CommandSettled) -> list[e.Event]:
+    known = state.commands.get(CommandId(outcome.command_id))
+    final = (o.OutcomeState.DONE, o.OutcomeState.REFUSED, o.OutcomeState.SUPERSEDED)
+    if known is not None and known.state in final:
+        return []
+    return [
+        e.EffectSettled(
+            command_id=outcome.command_id,
+            action=outcome.action,
+            visit=outcome.visit,
+            state=outcome.state,
+            reason=outcome.reason,
+            remedy=outcome.remedy,
+            to_stage_id=outcome.to_stage_id,
+            settled_at=outcome.settled_at,
+        )
+    ]
+
+
+def _completed(state: Application, result: o.AssessmentCompleted, workflows: Workflows) -> list[e.Event]:
+    if state.results.get((result.visit, result.assessment_id), 0) >= result.result_version:
+        return []
+    unused = _why_unused(state, result.visit)
+    received = e.ResultReceived(result=result, used=unused is None, reason=unused or "")
+    if unused is not None:
+        return [received]
+    return [received, *judge_result(fold(state, [received]), result, workflows)]
+
+
+def _why_unused(state: Application, visit: Visit) -> str | None:
+    if state.deleted:
+        return "the application was deleted"
+    if state.status is not ApplicationStatus.ACTIVE:
+        return f"the application is {state.status.value}; the result is held and shown"
+    if state.visit is None or state.visit.name != visit:
+        return "its stage visit has ended; the result is held and shown"
+    return None
+
+
+def _settle_elapsed(state: Application, name: Visit, workflows: Workflows) -> list[e.Event]:
+    visit = state.visit
+    if visit is None or visit.name != name or visit.settled or not visit.entry_seen:
+        return []
+    if state.deleted or state.status is not ApplicationStatus.ACTIVE:
+        return []
+    settled = e.StageSettled(visit=name)
+    return [settled, *judge_stage_entry(fold(state, [settled]), workflows)]

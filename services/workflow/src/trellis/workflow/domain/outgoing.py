@@ -1,0 +1,66 @@
+"""Which commands an event asks for. Runs when events are appended, never when they are folded."""
+
+from __future__ import annotations
+
+from trellis.common.contracts.commands import AddNote, Command, MoveApplication, ObserveApplication, Origin, SendInvite
+from trellis.workflow.domain import events as e
+from trellis.workflow.domain.application import Application
+
+
+def commands_for(state: Application, event: e.Event) -> list[Command]:
+    """Return the commands that *event* asks for; *state* is the application's after it."""
+    job = state.job_id
+    match event:
+        case e.InviteRequested():
+            return [
+                SendInvite(
+                    command_id=event.command_id,
+                    application_id=state.application_id,
+                    candidate_id=state.candidate_id,
+                    job_id=job,
+                    visit=event.visit,
+                    stage_id=event.stage_id,
+                    assessment_id=event.assessment_id,
+                    origin=_origin(event),
+                )
+            ]
+        case e.NoteRequested():
+            return [
+                AddNote(
+                    command_id=event.command_id,
+                    application_id=state.application_id,
+                    candidate_id=state.candidate_id,
+                    job_id=job,
+                    visit=event.visit,
+                    stage_id=event.stage_id,
+                    text=event.text,
+                    assessment_id=event.assessment_id,
+                    origin=_origin(event),
+                )
+            ]
+        case e.MoveRequested():
+            return [
+                MoveApplication(
+                    command_id=event.command_id,
+                    application_id=state.application_id,
+                    candidate_id=state.candidate_id,
+                    job_id=job,
+                    visit=event.visit,
+                    from_stage_id=event.from_stage_id,
+                    to_stage_id=event.to_stage_id,
+                    to_stage_name=event.to_stage_name,
+                    origin=_origin(event),
+                )
+            ]
+        case e.ObservationRequested():
+            return [
+                ObserveApplication(
+                    command_id=event.command_id, application_id=state.application_id, reason=event.reason
+                )
+            ]
+        case _:
+            return []
+
+
+def _origin(event: e.InviteRequested | e.NoteRequested | e.MoveRequested) -> Origin:
+    return Origin(workflow=event.workflow, version=event.version, rule=event.rule, reason=event.reason)

@@ -1,0 +1,282 @@
+"""The shell around the decider: one transaction for a batch of messages.
+
+In it the inbox drops repeats, the streams are loaded in one query, each message is decided in order,
+and events, commands, timers and the read model are written together, or nothing is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+import structlog
+
+from trellis.common.contracts import facts as f
+from trellis.common.contracts import outcomes as o
+from trellis.common.contracts.commands import Command
+from trellis.common.contracts.envelope import Envelope, encode
+from trellis.common.contracts.identifiers import AccountId, ApplicationId, stable_id, stream_id
+from trellis.common.errors import ConflictError, PermanentError
+from trellis.common.failpoints import failpoint
+from trellis.common.runtime.clock import Clock
+from trellis.common.runtime.metrics import Metrics
+from trellis.common.store import inbox, outbox
+from trellis.common.store.outbox import Relay
+from trellis.common.store.postgres import Connection, Pool, transaction
+from trellis.workflow.adapters import event_store, timer_store
+from trellis.workflow.adapters.definition_store import Definitions
+from trellis.workflow.adapters.event_store import Appended
+from trellis.workflow.adapters.timer_store import Timer
+from trellis.workflow.domain import events as e
+from trellis.workflow.domain.application import Application, fold, initial_state
+from trellis.workflow.domain.decisions import Message, SettleElapsed, decide
+from trellis.workflow.domain.outgoing import commands_for
+from trellis.workflow.domain.rules import Workflows
+
+log = structlog.get_logger()
+
+MOST_TRIES = 5
+"""Tries of a batch whose streams others write to at the same time."""
+SOURCE = "trellis/workflow"
+
+_OF_APPLICATION = (
+    f.ApplicationStageChanged,
+    f.ApplicationCreated,
+    f.ApplicationUpdated,
+    f.ApplicationRejected,
+    f.ApplicationUnrejected,
+    f.ApplicationHired,
+    f.ApplicationUnhired,
+)
+_BY_ID = (f.ApplicationDeleted, f.ApplicationObserved, o.CommandSettled, o.AssessmentStarted, o.AssessmentCompleted)
+_OF_CANDIDATE = (f.CandidateUpdated, f.CandidateMerged, f.CandidateDeleted, f.CandidateAnonymized)
+
+
+@dataclass(slots=True)
+class _Stream:
+    """One application while a batch is decided."""
+
+    state: Application
+    version: int
+    loaded: int
+    batches: list[Appended] = field(default_factory=list)
+    commands: list[tuple[Command, Envelope]] = field(default_factory=list)
+    timers: list[Timer] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Told:
+    """One message for one application."""
+
+    account: AccountId
+    application_id: ApplicationId
+    message: Message
+    message_id: UUID
+    stored: bytes
+    correlationid: str
+    traceparent: str | None
+
+
+class Handler:
+    """Handles batches of facts and outcomes, and timers.
+
+    Args:
+        pool: The service's database.
+        relay: Woken after a commit that wrote commands.
+        clock: The decider's only clock.
+        metrics: The service's.
+    """
+
+    def __init__(self, pool: Pool, relay: Relay, clock: Clock, metrics: Metrics) -> None:
+        self._pool = pool
+        self._relay = relay
+        self._clock = clock
+        self._definitions = Definitions()
+        self._events_total = metrics.counter("events", "Events appended, by type", ("type",))
+        self._conflicts_total = metrics.counter("version_conflicts", "Batches decided again after a lost race")
+        self._repeats_total = metrics.counter("repeats", "Messages dropped as repeats")
+
+    async def handle_batch(self, envelopes: Sequence[Envelope]) -> None:
+        """Record and decide *envelopes*; when this returns it is committed.
+
+        Raises:
+            ConflictError: Others kept writing to the same streams.
+            StoreAwayError: The database is away; nothing was committed, or it was and a repeat is harmless.
+            PermanentError: A message of a type this service does not take.
+        """
+        for tries in range(1, MOST_TRIES + 1):
+            try:
+                async with transaction(self._pool) as connection:
+                    fresh = await inbox.take_in(connection, envelopes)
+                    told = await self._addressed(connection, fresh)
+                    streams = await self._decide(connection, told)
+                    await self._write(connection, streams)
+                    failpoint("workflow.before_commit")
+                break
+            except ConflictError:
+                self._conflicts_total.inc()
+                if tries == MOST_TRIES:
+                    raise
+        failpoint("workflow.after_commit")
+        self._repeats_total.inc(len(envelopes) - len(fresh))
+        self._relay.wake()
+        self._tell(streams, fresh)
+
+    async def fire_timers(self) -> int:
+        """Tell due timers to their streams and return how many were due."""
+        now = self._clock.now()
+        async with transaction(self._pool) as connection:
+            timers = await timer_store.due(connection, now)
+            if not timers:
+                return 0
+            told = [self._timer_message(timer, now) for timer in timers]
+            streams = await self._decide(connection, told)
+            await self._write(connection, streams)
+            await timer_store.remove(connection, timers)
+        self._relay.wake()
+        self._tell(streams, ())
+        return len(timers)
+
+    def _timer_message(self, timer: Timer, now: datetime) -> _Told:
+        data = SettleElapsed(application_id=timer.application_id, visit=timer.visit)
+        return _Told(
+            account=timer.account,
+            application_id=timer.application_id,
+            message=Message(name="timer.settle_elapsed", data=data, handled_at=now),
+            message_id=timer.message_id,
+            stored=f'{{"timer":"settle","visit":"{timer.visit}"}}'.encode(),
+            correlationid=timer.correlationid,
+            traceparent=None,
+        )
+
+    async def _addressed(self, connection: Connection, envelopes: Iterable[Envelope]) -> list[_Told]:
+        """Address each message to its applications; a candidate's goes to all of them."""
+        envelopes = list(envelopes)
+        pairs = [(item.accountid, item.data.candidate_id) for item in envelopes if isinstance(item.data, _OF_CANDIDATE)]
+        of_candidate = await event_store.applications_of(connection, pairs) if pairs else {}
+        now = self._clock.now()
+        told: list[_Told] = []
+        for item in envelopes:
+            data = item.data
+            if isinstance(data, _OF_APPLICATION):
+                ids = [data.application.application_id]
+            elif isinstance(data, _BY_ID):
+                ids = [data.application_id]
+            elif isinstance(data, _OF_CANDIDATE):
+                ids = list(of_candidate.get((item.accountid, data.candidate_id), []))
+                if isinstance(data, f.CandidateDeleted):
+                    ids = sorted({*ids, *data.application_ids})
+            else:
+                raise PermanentError(f"{item.type} is not for this service")
+            stored = encode(item)
+            told += [
+                _Told(
+                    account=item.accountid,
+                    application_id=ident,
+                    message=Message(name=item.type, data=data, handled_at=now),
+                    message_id=item.id,
+                    stored=stored,
+                    correlationid=item.correlationid,
+                    traceparent=item.traceparent,
+                )
+                for ident in ids
+            ]
+        return told
+
+    async def _decide(self, connection: Connection, told: Sequence[_Told]) -> dict[UUID, _Stream]:
+        addressed = {(item.account, item.application_id) for item in told}
+        recorded = await event_store.load(connection, [stream_id(*pair) for pair in addressed])
+        streams: dict[UUID, _Stream] = {}
+        for account, application in addressed:
+            ident = stream_id(account, application)
+            past = recorded[ident]
+            state = fold(initial_state(account, application), (item.event for item in past))
+            streams[ident] = _Stream(state=state, version=len(past), loaded=len(past))
+        pinned = {
+            (stream.state.account, name, version)
+            for stream in streams.values()
+            if stream.state.visit is not None
+            for name, version in stream.state.visit.pins.items()
+        }
+        accounts = {account for account, _ in addressed}
+        workflows = await self._definitions.workflows(connection, accounts, pinned)
+        for item in told:
+            _decide_one(streams[stream_id(item.account, item.application_id)], item, workflows[item.account])
+        return streams
+
+    async def _write(self, connection: Connection, streams: dict[UUID, _Stream]) -> None:
+        changed = [stream for stream in streams.values() if stream.version > stream.loaded]
+        await event_store.append(connection, [batch for stream in changed for batch in stream.batches])
+        await event_store.project(connection, [(stream.state, stream.version) for stream in changed])
+        await timer_store.schedule(connection, [timer for stream in changed for timer in stream.timers])
+        await outbox.put(connection, [envelope for stream in changed for _, envelope in stream.commands])
+
+    def _tell(self, streams: dict[UUID, _Stream], envelopes: Sequence[Envelope]) -> None:
+        appended = 0
+        for stream in streams.values():
+            for batch in stream.batches:
+                appended += len(batch.events)
+                for event in batch.events:
+                    self._events_total.labels(type(event).__name__).inc()
+        for item in envelopes:
+            log.info(
+                "message.handled",
+                account=item.accountid,
+                correlation_id=item.correlationid,
+                message_id=str(item.id),
+                message_type=item.type,
+                subject=item.subject,
+                outcome="handled",
+                duration_ms=round((self._clock.now() - item.time).total_seconds() * 1000, 1),
+            )
+
+
+def _decide_one(stream: _Stream, told: _Told, workflows: Workflows) -> None:
+    """Decide one message on *stream* and bring it forward."""
+    events = decide(stream.state, told.message, workflows)
+    if not events:
+        return
+    before = stream.version
+    for event in events:
+        stream.state = fold(stream.state, [event])
+        stream.version += 1
+        for command in commands_for(stream.state, event):
+            stream.commands.append((command, _command_envelope(told, command)))
+        if isinstance(event, e.StageEntered) and event.settle_due_at is not None:
+            stream.timers.append(
+                Timer(
+                    account=told.account,
+                    application_id=told.application_id,
+                    visit=event.visit,
+                    due_at=event.settle_due_at,
+                    correlationid=told.correlationid,
+                )
+            )
+    stream.batches.append(
+        Appended(
+            account=told.account,
+            stream=stream_id(told.account, told.application_id),
+            expected=before,
+            events=events,
+            handled_at=told.message.handled_at,
+            message_id=told.message_id,
+            message=told.stored,
+            correlationid=told.correlationid,
+        )
+    )
+
+
+def _command_envelope(told: _Told, command: Command) -> Envelope:
+    return Envelope(
+        id=stable_id("message", command.command_id),
+        source=SOURCE,
+        accountid=told.account,
+        time=told.message.handled_at,
+        data=command,
+        correlationid=told.correlationid,
+        causationid=str(told.message_id),
+        subject=f"application/{command.application_id}",
+        traceparent=told.traceparent,
+    )

@@ -1,0 +1,174 @@
+"""The bus and the store on real servers."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import asyncpg
+import pytest
+from tests.conftest import Broker
+
+from trellis.common.bus.connection import BrokerLink
+from trellis.common.bus.consumer import Consumer
+from trellis.common.bus.publisher import BrokerPublisher
+from trellis.common.bus.topology import WORKFLOW
+from trellis.common.contracts.envelope import Envelope, encode
+from trellis.common.contracts.facts import CandidateUpdated
+from trellis.common.contracts.identifiers import AccountId, CandidateId
+from trellis.common.errors import PermanentError, TransientError
+from trellis.common.runtime.metrics import Metrics
+from trellis.common.store import outbox
+from trellis.common.store.inbox import take_in
+from trellis.common.store.migrate import migrate
+from trellis.common.store.postgres import open_pool, transaction
+
+
+def fact(candidate: int, *, contentkey: str | None = None) -> Envelope:
+    return Envelope(
+        id=uuid4(),
+        source="trellis/ingest",
+        accountid=AccountId("acme"),
+        time=datetime.now(UTC),
+        data=CandidateUpdated(candidate_id=CandidateId(candidate)),
+        correlationid="c",
+        contentkey=contentkey,
+    )
+
+
+async def until(check, seconds: float = 10.0):  # type: ignore[no-untyped-def]
+    end = asyncio.get_running_loop().time() + seconds
+    while not check():
+        assert asyncio.get_running_loop().time() < end, "waited too long"
+        await asyncio.sleep(0.02)
+
+
+async def count(broker: Broker, queue: str) -> int:
+    import aio_pika
+
+    connection = await aio_pika.connect(broker.url)
+    async with connection:
+        channel = await connection.channel()
+        declared = await channel.declare_queue(queue, passive=True)
+        return declared.declaration_result.message_count or 0
+
+
+@pytest.fixture
+async def link(broker: Broker):  # type: ignore[no-untyped-def]
+    link = BrokerLink(broker.url, "test")
+    publisher = BrokerPublisher(link)
+    task = asyncio.create_task(link.run())
+    await link.connection()
+    yield link, publisher
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_an_unroutable_message_is_an_error_and_not_a_success(link) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(PermanentError, match="no queue takes"):
+        await link[1].publish(b"{}", "nobody.listens.v1")
+
+
+async def test_one_bad_message_in_a_batch_is_set_aside_alone(link, broker: Broker) -> None:  # type: ignore[no-untyped-def]
+    done: list[int] = []
+
+    async def handle(batch: list[Envelope]) -> None:
+        ids = [item.data.candidate_id for item in batch]
+        if 13 in ids:
+            raise PermanentError("thirteen is not liked")
+        done.extend(ids)
+
+    for number in range(30):
+        await link[1].publish(encode(fact(number)), "candidate.updated.v1")
+    await link[1].publish(b"not json", "candidate.updated.v1")
+    consumer = Consumer(link[0], link[1], WORKFLOW, handle, Metrics("test"), batch_size=30, batch_wait_seconds=0.2)  # type: ignore[arg-type]
+    task = asyncio.create_task(consumer.run())
+    await until(lambda: len(done) == 29)
+    consumer.stop()
+    await task
+    assert sorted(done) == [n for n in range(30) if n != 13]
+    assert await count(broker, WORKFLOW.dead) == 2
+    assert await count(broker, WORKFLOW.name) == 0
+
+
+async def test_a_message_that_fails_for_now_comes_back_with_its_attempt_counted(link, broker: Broker) -> None:  # type: ignore[no-untyped-def]
+    tries: list[int] = []
+
+    async def handle(batch: list[Envelope]) -> None:
+        tries.append(len(batch))
+        if len(tries) == 1:
+            raise TransientError("not yet")
+
+    await link[1].publish(encode(fact(1)), "candidate.updated.v1")
+    consumer = Consumer(link[0], link[1], WORKFLOW, handle, Metrics("test"))  # type: ignore[arg-type]
+    task = asyncio.create_task(consumer.run())
+    await until(lambda: len(tries) == 2)
+    consumer.stop()
+    await task
+    assert await count(broker, WORKFLOW.dead) == 0
+
+
+async def test_stopping_gives_back_what_was_not_handled(link, broker: Broker) -> None:  # type: ignore[no-untyped-def]
+    started = asyncio.Event()
+
+    async def handle(batch: list[Envelope]) -> None:
+        started.set()
+        await asyncio.sleep(0.3)
+
+    for number in range(50):
+        await link[1].publish(encode(fact(number)), "candidate.updated.v1")
+    consumer = Consumer(link[0], link[1], WORKFLOW, handle, Metrics("test"), batch_size=10)  # type: ignore[arg-type]
+    task = asyncio.create_task(consumer.run())
+    await started.wait()
+    consumer.stop()
+    await task
+    await asyncio.sleep(0.2)
+    assert await count(broker, WORKFLOW.name) == 40
+
+
+async def test_the_inbox_knows_a_message_by_id_and_by_content(database: str) -> None:
+    await migrate(database, "t", ["trellis.common.store"])
+    pool = await open_pool(database, name="t", schema="t")
+    first, same_content, other = fact(1, contentkey="k"), fact(1, contentkey="k"), fact(2)
+    async with transaction(pool) as connection:
+        assert await take_in(connection, [first, same_content, first, other]) == [first, other]
+    async with transaction(pool) as connection:
+        assert await take_in(connection, [first, same_content, other]) == []
+    await pool.close()
+
+
+async def test_the_relay_sends_each_row_and_marks_it(database: str, link, broker: Broker) -> None:  # type: ignore[no-untyped-def]
+    await migrate(database, "t", ["trellis.common.store"])
+    pool = await open_pool(database, name="t", schema="t")
+    async with transaction(pool) as connection:
+        await outbox.put(connection, [fact(n) for n in range(5)])
+    relay = outbox.Relay(pool, link[1], Metrics("test"))
+    assert await relay.relay_pending() == 5
+    assert await relay.relay_pending() == 0
+    assert await count(broker, WORKFLOW.name) == 5
+    await pool.close()
+
+
+async def test_migrating_twice_changes_nothing_and_a_role_gets_data_rights_only(database: str) -> None:
+    parts = urlsplit(database)
+    role = f"r_{uuid4().hex[:12]}"
+    role_url = parts._replace(netloc=f"{role}:pw@{parts.hostname}:{parts.port}").geturl()
+    first = await migrate(database, "t", ["trellis.common.store", "trellis.common.ledger"])
+    assert len(first) == 2
+    assert await migrate(database, "t", ["trellis.common.store", "trellis.common.ledger"], role_url=role_url) == []
+    connection = await asyncpg.connect(role_url)
+    try:
+        assert await connection.fetchval("select count(*) from schema_migration") == 2
+        await connection.execute("insert into inbox (account_id, key) values ('a', 'k')")
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.execute("drop table inbox")
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.execute("delete from schema_migration")
+    finally:
+        await connection.close()
+    owner = await asyncpg.connect(database)
+    await owner.execute(f"drop owned by {role}")
+    await owner.execute(f"drop role {role}")
+    await owner.close()
