@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+
 from trellis.sandbox.bodies import Body, ControlError, Json
 from trellis.sandbox.coderbyte.webhooks import OPERATIONS
 from trellis.sandbox.greenhouse.auth import SCOPES
-from trellis.sandbox.greenhouse.hooks import EVENTS, fire_ping
+from trellis.sandbox.greenhouse.hooks import EVENTS, fire, fire_ping
 from trellis.sandbox.greenhouse.model import Credential, Hook, Job
+from trellis.sandbox.greenhouse.payloads import job_payload
 from trellis.sandbox.greenhouse.state import DEFAULT_STAGES
 from trellis.sandbox.webhooks import first_attempts
 from trellis.sandbox.world import Account, World
@@ -146,6 +149,7 @@ def add_job(account: Account, body: Body) -> Json:
     job = account.greenhouse.add_job(
         body.text("name", DEFAULT_JOB), stages, confidential=body.flag("confidential", False)
     )
+    fire(account, "job_created", {"job": job_payload(job)})
     return _tell_job(account, job)
 
 
@@ -208,9 +212,20 @@ def _add_hook(account: Account, body: Body, event: str, url: str) -> Hook:
         name=body.text("name", f"Trellis: {event}"),
         created_at=now,
         updated_at=now,
+        extra_headers=_extra_headers(body),
     )
     account.greenhouse.hooks[hook.id] = hook
     return hook
+
+
+def _extra_headers(body: Body) -> list[tuple[str, str]]:
+    fields = body.section("headers")
+    headers = [(name, fields.text(name)) for name in fields.fields]
+    user = body.optional_text("basic_user")
+    if user is not None:
+        pair = f"{user}:{body.text('basic_password', '')}".encode()
+        headers.append(("Authorization", "Basic " + base64.b64encode(pair).decode("ascii")))
+    return headers
 
 
 def _tell_job(account: Account, job: Job) -> Json:

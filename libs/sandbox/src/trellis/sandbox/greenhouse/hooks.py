@@ -111,7 +111,7 @@ def make_delivery(account: Account, hook: Hook, event: str, body: Json, fault: F
         new_id = switches.text("hook.event_id_on_retry") == "new"
         event_id = ids.setdefault(attempt, _event_id(account.world) if new_id else first_id)
         found: Headers = [("Content-Type", "application/json"), ("Greenhouse-Event-ID", event_id)]
-        return found + _signature_headers(raw, hook.secret, fault), event_id
+        return [*hook.extra_headers, *found, *_signature_headers(raw, hook.secret, fault)], event_id
 
     return Delivery(
         id=account.world.dispatcher.next_id(),

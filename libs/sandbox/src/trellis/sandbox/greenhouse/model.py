@@ -256,3 +256,5 @@ class Hook:
     created_at: datetime
     updated_at: datetime
     enabled: bool = True
+    extra_headers: list[tuple[str, str]] = field(default_factory=list)
+    """Additional headers and HTTP Basic, as typed into Greenhouse's form."""

@@ -60,7 +60,7 @@ def move_application(
         raise invalid("email_from_user_id", "is not a user")
     current = _current_stage(greenhouse, application)
     _compare(account, application, current, from_id)
-    _set(account, application, current, to_stage, to_job)
+    _relocate(account, application, current, to_stage, to_job)
     return web.Response(status=204)
 
 
@@ -68,24 +68,12 @@ def create_note(account: Account, user: User, _request: web.Request, body: bytes
     """`POST /notes`: 201 with the note. An unknown candidate is not noticed, as on the real one."""
     greenhouse = account.greenhouse
     fields = _object(body, _NOTE_FIELDS)
-    candidate_id = _id(fields, "candidate_id")
-    if candidate_id is None:
-        raise invalid("candidate_id", "is missing")
-    text = _text(fields, "body")
-    visibility = _text(fields, "visibility")
-    note_type = _text(fields, "note_type")
+    candidate_id, application_id = _target_of_note(account, fields)
+    text, visibility, note_type = (_text(fields, name) for name in ("body", "visibility", "note_type"))
     if visibility not in VISIBILITY:
         raise invalid("visibility", f"must be one of: {', '.join(VISIBILITY)}")
     if note_type.lower() not in _NOTE_TYPES:
         raise invalid("note_type", f"must be one of: {', '.join(_NOTE_TYPES)}")
-    unknown = candidate_id not in greenhouse.candidates
-    if unknown and account.switches.text("note.unknown_candidate") == "404":
-        raise no_record("Candidate")
-    application_id = _id(fields, "application_id")
-    if application_id is not None:
-        application = greenhouse.applications.get(application_id)
-        if application is None or application.candidate_id != candidate_id:
-            raise invalid("application_id", "is not an application of this candidate")
     author = _id(fields, "user_id") or user.id
     if author not in greenhouse.users:
         raise invalid("user_id", "is not a user")
@@ -104,18 +92,37 @@ def create_note(account: Account, user: User, _request: web.Request, body: bytes
         email_cc=_optional_text(fields, "email_cc"),
     )
     greenhouse.add_note(note)
-    greenhouse.written_notes.append(
-        {
-            "id": note.id,
-            "application_id": application_id,
-            "candidate_id": candidate_id,
-            "user_id": author,
-            "body": text,
-            "visibility": note.visibility,
-            "at": iso_milliseconds(note.created_at),
-        }
-    )
+    greenhouse.written_notes.append(_tell_written(note, text))
     return web.json_response(note_row(note), status=201)
+
+
+def _target_of_note(account: Account, fields: Json) -> tuple[int, int | None]:
+    """The candidate and application a note is for, as far as Greenhouse checks them."""
+    greenhouse = account.greenhouse
+    candidate_id, application_id = _id(fields, "candidate_id"), _id(fields, "application_id")
+    if candidate_id is None:
+        raise invalid("candidate_id", "is missing")
+    is_unknown = candidate_id not in greenhouse.candidates
+    if is_unknown and account.switches.text("note.unknown_candidate") == "404":
+        raise no_record("Candidate")
+    if application_id is not None:
+        application = greenhouse.applications.get(application_id)
+        if application is None or application.candidate_id != candidate_id:
+            raise invalid("application_id", "is not an application of this candidate")
+    return candidate_id, application_id
+
+
+def _tell_written(note: Note, sent: str) -> Json:
+    """A note as the effects count it, with the body as it was sent."""
+    return {
+        "id": note.id,
+        "application_id": note.application_id,
+        "candidate_id": note.candidate_id,
+        "user_id": note.user_id,
+        "body": sent,
+        "visibility": note.visibility,
+        "at": iso_milliseconds(note.created_at),
+    }
 
 
 def _current_stage(greenhouse: Greenhouse, application: Application) -> Stage:
@@ -147,7 +154,9 @@ def _compare(account: Account, application: Application, current: Stage, from_id
             raise unprocessable(text)
 
 
-def _set(account: Account, application: Application, current: Stage, to_stage: int | None, to_job: int | None) -> None:
+def _relocate(
+    account: Account, application: Application, current: Stage, to_stage: int | None, to_job: int | None
+) -> None:
     greenhouse = account.greenhouse
     if to_job is not None:
         stage = _first_stage(account, application, to_job, to_stage)
