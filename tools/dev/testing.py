@@ -14,6 +14,9 @@ from tools.dev.servers import shared_servers
 LEVELS = ("unit", "properties", "contract", "integration", "e2e")
 """The levels of tests, each a folder of `tests/`."""
 
+_SERVERLESS = ("tests/unit", "tests/properties")
+"""Tests of code without a network; alone, they need not wait for servers."""
+
 _SPELLED = (
     *("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs", "libs", "services"),
     *("tools", "tests", "bench", "deploy", "dev"),
@@ -52,6 +55,8 @@ def test(arguments: Sequence[str]) -> int:
     chosen = any((ROOT / word.partition("::")[0]).exists() for word in rest if not word.startswith("-"))
     python = ensure_environment()
     lint_code = 0 if chosen else lint()
+    if chosen and all(word.startswith(_SERVERLESS) for word in rest if not word.startswith("-")):
+        return run([str(python), "-m", "pytest", *rest], environment)
     with shared_servers(DEV / "test") as servers:
         environment |= servers.test_environment()
         code = run([str(python), "-m", "pytest", *rest], environment)
