@@ -118,7 +118,8 @@ class GreenhouseConnection(_Shape):
     """Harvest v1 was announced to end on 31 August 2026."""
     base_url: Url = "https://harvest.greenhouse.io/v3"
     token_url: Url = "https://auth.greenhouse.io/token"  # noqa: S105 - an address
-    client_id: SecretRef
+    client_id: Annotated[str, StringConstraints(min_length=1, max_length=300)]
+    """No secret: as it is, or by reference."""
     client_secret: SecretRef
     service_user_id: Annotated[int, Field(gt=0)]
     """The numeric id of the Site Admin user who shows as author of notes and moves."""
@@ -184,7 +185,7 @@ class AccountFile(_Shape):
 
 
 def resolve(reference: str, environ: Mapping[str, str], folder: Path) -> str:
-    """Return the secret that *reference* names; a file's path is relative to *folder*.
+    """Return what *reference* names; a file's path is relative to *folder*, and other text stands for itself.
 
     Raises:
         InputError: The variable or the file is not there, or it is empty.
@@ -195,6 +196,8 @@ def resolve(reference: str, environ: Mapping[str, str], folder: Path) -> str:
         if not value:
             raise InputError(reference, f"the environment variable {rest} to be set", f"export {rest}=…")
         return value
+    if kind != "file" or not rest:
+        return reference
     path = folder / os.path.expandvars(rest)
     try:
         value = path.read_text().strip("\r\n")
