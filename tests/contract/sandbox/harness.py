@@ -52,10 +52,12 @@ class Receiver:
     received: list[Received] = field(default_factory=list)
     statuses: list[int] = field(default_factory=list)
     url: str = ""
+    delay_s: float = 0.0
 
     async def take(self, request: web.Request) -> web.Response:
         headers = [(k, v) for k, v in request.headers.items()]
         self.received.append(Received(request.path, headers, await request.read()))
+        await asyncio.sleep(self.delay_s)
         return web.Response(status=self.statuses.pop(0) if self.statuses else 200)
 
     def events(self) -> list[str]:

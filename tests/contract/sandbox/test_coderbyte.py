@@ -255,6 +255,15 @@ async def test_tokens_can_be_wrong_in_several_ways(sandbox: Sandbox) -> None:
         claims(await token(signature="wrong_key"), key)
 
 
+async def test_key_may_be_read_as_base64(sandbox: Sandbox) -> None:
+    await sandbox.coderbyte_hooks()
+    await sandbox.act("rotate_api_key", api_key=base64.b64encode(b"raw-key").decode())
+    await sandbox.switch("coderbyte.webhook.key_encoding", "base64")
+    await sandbox.act("finish_interview", email=EMAIL)
+    value = sandbox.receiver.received[-1].header("Authorization")[0]
+    assert claims(value.removeprefix("Bearer "), "raw-key") == {"iss": "northwind"}
+
+
 async def test_older_body_of_the_completed_webhook(sandbox: Sandbox) -> None:
     await sandbox.coderbyte_hooks()
     await sandbox.switch("coderbyte.webhook.completed_body", "challenges_being_graded")

@@ -286,6 +286,16 @@ async def test_202_is_a_failure_unless_switched(sandbox: Sandbox, success: str, 
     assert len(sandbox.receiver.events()) == requests
 
 
+async def test_slow_receiver_counts_as_a_failure(sandbox: Sandbox) -> None:
+    await sandbox.hooks(events=["new_candidate_application"])
+    await sandbox.switch("hook.timeout_s", 0.1)
+    sandbox.receiver.delay_s = 0.4
+    await applied(sandbox)
+    (delivery,) = [d for d in await sandbox.own("GET", "/deliveries") if d["event"] != "ping"]
+    assert [(a["status"], a["error"]) for a in delivery["attempts"]] == [(None, "TimeoutError")]
+    assert delivery["state"] == "pending"
+
+
 @pytest.mark.parametrize(
     ("kind", "header"),
     [("wrong_secret", 1), ("wrong_case", 1), ("missing_signature", 0), ("doubled_signature", 2)],

@@ -45,9 +45,10 @@ class Delivery:
     body: bytes
     headers: Callable[[int], tuple[Headers, str | None]]
     """Attempt number, from 1 -> the headers and the event id it carries."""
+    is_success: Callable[[int], bool]
+    """Whether an answer of that status ends the delivery."""
     waits: Sequence[float] = ()
     """Real seconds before the second attempt, the third and so on."""
-    is_success: Callable[[int], bool] = lambda status: status == 200
     timeout_s: float = 5.0
     hook_id: int | None = None
     fault: str | None = None

@@ -114,8 +114,15 @@ def _token(account: Account, *, wrong_key: bool) -> str:
     if how == "wrong_key" or wrong_key:
         key += "-wrong"
     is_base64 = switches.text("coderbyte.webhook.key_encoding") == "base64"
-    raw = base64.b64decode(key + "=" * (-len(key) % 4)) if is_base64 else key.encode("utf-8")
+    raw = _decoded(key) if is_base64 else key.encode("utf-8")
     return sign_token(claims, raw, "none" if how == "alg_none" else "HS256")
+
+
+def _decoded(key: str) -> bytes:
+    """The key's bytes if it is read as base64; signs outside the alphabet are skipped, as lenient decoders do."""
+    signs = "".join(sign for sign in key if sign.isascii() and (sign.isalnum() or sign in "+/"))
+    whole = signs[:-1] if len(signs) % 4 == 1 else signs
+    return base64.b64decode(whole + "=" * (-len(whole) % 4))
 
 
 def _is(fault: Fault | None, kind: str) -> bool:
