@@ -1,0 +1,1 @@
+"""The demo: a story a recruiter would recognise, played on a running system against the sandbox."""
