@@ -23,11 +23,11 @@ def run(argv: Sequence[str], environment: Mapping[str, str], *, cwd: Path = ROOT
     with subprocess.Popen(argv, env=dict(environment), cwd=cwd, preexec_fn=_end_with_parent) as child:
         try:
             code = child.wait()
-        except BaseException:
-            if child.poll() is None:
-                child.send_signal(signal.SIGINT)
+        except BaseException as reason:
+            if not isinstance(reason, KeyboardInterrupt):
+                child.send_signal(signal.SIGINT)  # the terminal's Ctrl-C reached it already; twice is too hasty
             try:
-                child.wait(timeout=30)
+                child.wait(timeout=20)
             except (subprocess.TimeoutExpired, KeyboardInterrupt):
                 child.kill()
             raise
@@ -38,6 +38,8 @@ def end_orderly_on_signals() -> None:
     """Let SIGTERM and SIGHUP end this program the way Ctrl-C does, so that everything is cleared away."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
+    # A shell starts what runs in its background with Ctrl-C ignored, and our programs would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _interrupt(number: int, _frame: FrameType | None) -> None:

@@ -39,20 +39,23 @@ def shared_servers(folder: Path, *, durable: bool = False) -> Iterator[Servers]:
 
     They end with the last of those, also when that one is killed.
     """
-    with Lease(folder) as lease:
-        servers = Servers(
-            PostgresServer(folder / "postgres", lease=lease, durable=durable),
-            RabbitServer(folder / "rabbitmq", lease=lease),
-        )
-        with alone(folder):
-            servers.rabbitmq.start()
-            servers.postgres.start()
-        yield servers
-    with alone(folder), lease.if_unused() as unused:
-        if unused:
-            servers.postgres.stop()
-            # What tests leave in it is never needed again, and an orderly end takes it seconds.
-            servers.rabbitmq.kill()
+    lease = Lease(folder)
+    servers = Servers(
+        PostgresServer(folder / "postgres", lease=lease, durable=durable),
+        RabbitServer(folder / "rabbitmq", lease=lease),
+    )
+    try:
+        with lease:
+            with alone(folder):
+                servers.rabbitmq.start()
+                servers.postgres.start()
+            yield servers
+    finally:
+        with alone(folder), lease.if_unused() as unused:
+            if unused:
+                servers.postgres.stop()
+                # What tests leave in it is never needed again, and an orderly end takes it seconds.
+                servers.rabbitmq.kill()
 
 
 @contextlib.contextmanager
