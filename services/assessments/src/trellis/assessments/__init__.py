@@ -1,1 +1,1 @@
-"""Placeholder for the package of this name."""
+"""Coderbyte invites out, results back: one invite per application, stage visit and assessment, never a second."""

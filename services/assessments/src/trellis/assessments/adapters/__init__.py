@@ -1,0 +1,1 @@
+"""What touches Coderbyte, PostgreSQL and the other services."""

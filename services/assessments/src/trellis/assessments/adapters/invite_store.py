@@ -1,0 +1,303 @@
+"""Where invites are kept, by whom they went to: hashed for matching, sealed for reading.
+
+Rows are locked in one order: the ledger's row first, then the invite's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final, Literal
+from uuid import UUID
+
+from trellis.assessments.domain.correlation import KnownInvite, Progress
+from trellis.common.contracts.facts import AssessmentSignalled
+from trellis.common.contracts.identifiers import (
+    AccountId,
+    ApplicationId,
+    AssessmentId,
+    CandidateId,
+    StageId,
+    Visit,
+)
+from trellis.common.ledger.states import State
+from trellis.common.runtime.keyring import UnreadableError
+from trellis.common.runtime.sealer import Sealer, candidate_subject
+from trellis.common.store.postgres import Connection
+
+FollowKind = Literal["shared", "earlier"]
+_KNOWN: Final = (
+    "v.command_id, v.application_id, v.visit, v.stage_id, v.assessment_id, i.state, i.attempt, v.doubted, "
+    "coalesce(i.lease_until > clock_timestamp() and v.prepared_at > i.lease_until - interval '90 seconds', false) as leaving, "
+    "v.progress, v.prepared_at, "
+    "cardinality(v.known_attempts) > 0 as knew_attempts, v.follows"
+)
+_STORED: Final = (
+    "command_id, account_id, application_id, candidate_id, visit, stage_id, assessment_id, correlationid, "
+    "address_hash, address, known_attempts, read_at, doubted, follows, follow_kind, progress, completed_at, "
+    "time_expired, poll_step"
+)
+_ORDER: Final = "array['invited', 'started', 'completed', 'graded', 'reviewed']"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredInvite:
+    """One row, as the shell works with it; see the columns' comments."""
+
+    command_id: UUID
+    account: AccountId
+    application_id: ApplicationId
+    candidate_id: CandidateId
+    visit: Visit
+    stage_id: StageId
+    assessment_id: AssessmentId
+    correlationid: str
+    address_hash: str | None
+    address: bytes | None = field(repr=False)
+    known_attempts: frozenset[str]
+    read_at: datetime | None
+    doubted: bool
+    follows: UUID | None
+    follow_kind: str | None
+    progress: Progress
+    completed_at: datetime | None
+    time_expired: bool | None
+    poll_step: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewInvite:
+    """What is written of an invite that is about to leave, or that follows another."""
+
+    command_id: UUID
+    account: AccountId
+    application_id: ApplicationId
+    candidate_id: CandidateId
+    visit: Visit
+    stage_id: StageId
+    assessment_id: AssessmentId
+    correlationid: str
+    address: str = field(repr=False)
+    address_hash: str = ""
+    known_attempts: frozenset[str] = frozenset()
+    read_at: datetime | None = None
+    """When the attempts were read; None for just now."""
+    follows: UUID | None = None
+    follow_kind: FollowKind | None = None
+    poll_after: timedelta | None = None
+
+
+class InviteStore:
+    """Reads and writes invites, always within the caller's transaction."""
+
+    def __init__(self, sealer: Sealer) -> None:
+        self._sealer = sealer
+
+    # -- what is known
+
+    async def lock_person(self, connection: Connection, account: AccountId, address_hash: str) -> None:
+        """Let nobody else decide about invites of this person until the transaction ends."""
+        await connection.execute("select pg_advisory_xact_lock(hashtextextended($1, 11))", f"{account}:{address_hash}")
+
+    async def of_application(
+        self, connection: Connection, account: AccountId, application: ApplicationId, assessment: AssessmentId
+    ) -> list[KnownInvite]:
+        """Return the invites of one application to one assessment, in every visit."""
+        rows = await connection.fetch(
+            f"select {_KNOWN} from invite v join intent i on i.id = v.command_id "
+            "where v.account_id = $1 and v.application_id = $2 and v.assessment_id = $3 order by v.prepared_at",
+            account,
+            application,
+            assessment,
+        )
+        return [_known(row) for row in rows]
+
+    async def of_person(
+        self, connection: Connection, account: AccountId, address_hash: str, assessment: AssessmentId
+    ) -> list[KnownInvite]:
+        """Return the invites of one address to one assessment, of every application."""
+        rows = await connection.fetch(
+            f"select {_KNOWN} from invite v join intent i on i.id = v.command_id "
+            "where v.account_id = $1 and v.address_hash = $2 and v.assessment_id = $3 order by v.prepared_at",
+            account,
+            address_hash,
+            assessment,
+        )
+        return [_known(row) for row in rows]
+
+    async def find(
+        self, connection: Connection, account: AccountId, command: UUID, *, lock: bool = False
+    ) -> StoredInvite | None:
+        """Return one invite; with *lock* nobody changes it until the transaction ends."""
+        row = await connection.fetchrow(
+            f"select {_STORED} from invite where account_id = $1 and command_id = $2" + (" for update" if lock else ""),
+            account,
+            command,
+        )
+        return None if row is None else _stored(row)
+
+    async def followers(self, connection: Connection, account: AccountId, command: UUID) -> list[StoredInvite]:
+        """Return the invites for which the result of *command* stands."""
+        rows = await connection.fetch(
+            f"select {_STORED} from invite where account_id = $1 and follows = $2 order by command_id", account, command
+        )
+        return [_stored(row) for row in rows]
+
+    async def address(self, connection: Connection, invite: StoredInvite) -> str | None:
+        """Return the address an invite went to; None when the person was erased."""
+        if invite.address is None:
+            return None
+        subject, place = candidate_subject(invite.candidate_id), address_place(invite.command_id)
+        try:
+            return (await self._sealer.open(connection, invite.account, subject, invite.address, place)).decode()
+        except UnreadableError:
+            return None
+
+    # -- before it leaves
+
+    async def prepare(self, connection: Connection, invite: NewInvite) -> None:
+        """Write what an invite will be known by; committed before the request leaves, it matches any webhook."""
+        sealed = await self._sealer.seal(
+            connection,
+            invite.account,
+            candidate_subject(invite.candidate_id),
+            invite.address.encode(),
+            address_place(invite.command_id),
+        )
+        await connection.execute(
+            "insert into invite as v (command_id, account_id, application_id, candidate_id, visit, stage_id, assessment_id, "
+            "correlationid, address_hash, address, known_attempts, read_at, follows, follow_kind, poll_at) "
+            "values ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,coalesce($15, clock_timestamp()),$12,$13,"
+            "clock_timestamp() + make_interval(secs => $14)) "
+            "on conflict (command_id) do update set candidate_id = excluded.candidate_id, "
+            "address_hash = excluded.address_hash, address = excluded.address, "
+            "known_attempts = excluded.known_attempts, read_at = excluded.read_at, prepared_at = clock_timestamp(), "
+            "follows = excluded.follows, follow_kind = excluded.follow_kind, poll_at = excluded.poll_at "
+            "where v.account_id = excluded.account_id",
+            invite.command_id, invite.account, invite.application_id, invite.candidate_id, invite.visit, invite.stage_id,
+            invite.assessment_id, invite.correlationid, invite.address_hash, sealed, sorted(invite.known_attempts),
+            invite.follows, invite.follow_kind, None if invite.poll_after is None else invite.poll_after.total_seconds(),
+            invite.read_at,
+        )  # fmt: skip
+        await connection.execute(
+            "update intent set candidate_id = $3 where id = $1 and account_id = $2 and candidate_id is distinct from $3",
+            invite.command_id,
+            invite.account,
+            invite.candidate_id,
+        )
+
+    async def doubt(self, connection: Connection, account: AccountId, command: UUID, poll_after: timedelta) -> None:
+        """Note that an attempt's outcome was unknown once, and read its report soon: it may settle it."""
+        await connection.execute(
+            "update invite set doubted = true, "
+            "poll_at = least(poll_at, clock_timestamp() + make_interval(secs => $3)) "
+            "where account_id = $1 and command_id = $2 and erased_at is null",
+            account,
+            command,
+            poll_after.total_seconds(),
+        )
+
+    async def remember_link(self, connection: Connection, account: AccountId, command: UUID, link: bytes) -> None:
+        """Keep the private link of an invite that was taken, sealed."""
+        candidate = await connection.fetchval(
+            "select candidate_id from invite where account_id = $1 and command_id = $2 and erased_at is null",
+            account,
+            command,
+        )
+        if candidate is None:
+            return
+        subject = candidate_subject(CandidateId(candidate))
+        sealed = await self._sealer.seal(connection, account, subject, link, link_place(command))
+        await connection.execute(
+            "update invite set link = $3 where account_id = $1 and command_id = $2", account, command, sealed
+        )
+
+    # -- afterwards
+
+    async def advance(self, connection: Connection, account: AccountId, command: UUID, progress: Progress) -> bool:
+        """Bring an invite on to *progress*; False when it is there or further already."""
+        status = await connection.execute(
+            "update invite set progress = $3 where account_id = $1 and command_id = $2 "
+            f"and array_position({_ORDER}, progress) < array_position({_ORDER}, $3)",
+            account,
+            command,
+            progress.value,
+        )
+        return status.endswith(" 1")
+
+    async def await_report(self, connection: Connection, invite: StoredInvite, signal: AssessmentSignalled) -> None:
+        """Have the report read now; a second such signal only shortens the wait."""
+        await connection.execute(
+            "update invite set poll_at = clock_timestamp(), poll_step = coalesce(poll_step, 0), "
+            "completed_at = coalesce(completed_at, $3), time_expired = coalesce($4, time_expired) "
+            "where account_id = $1 and command_id = $2 and erased_at is null",
+            invite.account,
+            invite.command_id,
+            signal.received_at,
+            signal.time_expired,
+        )
+
+    async def counts(self, connection: Connection) -> dict[AccountId, dict[str, int]]:
+        """Return per account how many invites are open, awaited and overdue."""
+        rows = await connection.fetch(
+            "select v.account_id, count(*) filter (where v.progress in ('invited', 'started')) as open, "
+            "count(*) filter (where v.poll_step is not null and v.poll_at is not null) as awaited, "
+            "count(*) filter (where v.overdue_at is not null) as overdue "
+            "from invite v join intent i on i.id = v.command_id where v.follows is null and v.erased_at is null "
+            "and i.state in ('attempting', 'unknown', 'in_doubt', 'done') group by 1"
+        )
+        return {
+            AccountId(row["account_id"]): {name: row[name] for name in ("open", "awaited", "overdue")} for row in rows
+        }
+
+
+def address_place(command: UUID) -> str:
+    """Return where a sealed address stands."""
+    return f"invite.address:{command}"
+
+
+def link_place(command: UUID) -> str:
+    """Return where a sealed private link stands."""
+    return f"invite.link:{command}"
+
+
+def _known(row: Any) -> KnownInvite:
+    return KnownInvite(
+        command_id=row["command_id"],
+        application_id=ApplicationId(row["application_id"]),
+        visit=Visit(row["visit"]),
+        stage_id=StageId(row["stage_id"]),
+        assessment_id=AssessmentId(row["assessment_id"]),
+        state=State(row["state"]),
+        attempt=row["attempt"],
+        doubted=row["doubted"],
+        leaving=row["leaving"],
+        progress=Progress(row["progress"]),
+        prepared_at=row["prepared_at"],
+        knew_attempts=row["knew_attempts"],
+        follows=row["follows"],
+    )
+
+
+def _stored(row: Any) -> StoredInvite:
+    return StoredInvite(
+        command_id=row["command_id"],
+        account=AccountId(row["account_id"]),
+        application_id=ApplicationId(row["application_id"]),
+        candidate_id=CandidateId(row["candidate_id"]),
+        visit=Visit(row["visit"]),
+        stage_id=StageId(row["stage_id"]),
+        assessment_id=AssessmentId(row["assessment_id"]),
+        correlationid=row["correlationid"],
+        address_hash=row["address_hash"],
+        address=row["address"],
+        known_attempts=frozenset(row["known_attempts"]),
+        read_at=row["read_at"],
+        doubted=row["doubted"],
+        follows=row["follows"],
+        follow_kind=row["follow_kind"],
+        progress=Progress(row["progress"]),
+        completed_at=row["completed_at"],
+        time_expired=row["time_expired"],
+        poll_step=row["poll_step"],
+    )

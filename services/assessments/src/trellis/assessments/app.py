@@ -1,0 +1,112 @@
+"""The composition root of assessments: the only place that builds concrete adapters."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from datetime import timedelta
+
+import aiohttp
+import structlog
+
+from trellis.assessments import internal_api
+from trellis.assessments.adapters.coderbyte import HttpCoderbyte
+from trellis.assessments.adapters.connection_store import ConnectionStore
+from trellis.assessments.adapters.gatekeeper import GreenhouseGatekeeper
+from trellis.assessments.adapters.invite_store import InviteStore
+from trellis.assessments.adapters.result_store import ResultStore
+from trellis.assessments.adapters.signal_store import PeopleStore, SignalStore
+from trellis.assessments.baseline import Baseline
+from trellis.assessments.gateway import Gateway
+from trellis.assessments.handler import Handler
+from trellis.assessments.inviting import InviteEffect
+from trellis.assessments.reports import Reports
+from trellis.assessments.results import SOURCE, ResultPublisher
+from trellis.assessments.settings import AssessmentsSettings
+from trellis.common.bus.consumer import Consumer
+from trellis.common.bus.topology import ASSESSMENTS
+from trellis.common.errors import TransientError
+from trellis.common.ledger.brakes import Brakes
+from trellis.common.ledger.runner import Runner
+from trellis.common.ledger.table import Ledger
+from trellis.common.runtime.internal import InternalClient
+from trellis.common.runtime.lifecycle import Kit, Parts, serve
+from trellis.common.runtime.sealer import Sealer
+from trellis.common.runtime.service import Service
+from trellis.common.store import inbox
+from trellis.common.store.outbox import Relay
+from trellis.common.store.postgres import Pool, transaction
+
+log = structlog.get_logger()
+
+NAME = "assessments"
+TIDY_SECONDS = 600.0
+"""How often old inbox rows are looked for."""
+
+
+async def run(environ: Mapping[str, str]) -> None:
+    """Run the service with *environ* until it is told to stop."""
+    settings = AssessmentsSettings.from_env(environ, NAME)
+
+    async def build(kit: Kit) -> Parts:
+        return assemble(kit, settings)
+
+    await serve(SERVICE, settings, build)
+
+
+SERVICE = Service(
+    name=NAME,
+    schema="assessments",
+    migrations=("trellis.common.store", "trellis.common.ledger", "trellis.assessments.adapters"),
+    run=run,
+)
+
+
+def assemble(kit: Kit, settings: AssessmentsSettings) -> Parts:
+    """Return what the service consists of."""
+    ledger, sealer = Ledger(kit.pool, SOURCE), Sealer(kit.keyring)
+    connections = ConnectionStore(kit.pool, kit.keyring)
+    publisher = ResultPublisher(ledger=ledger, invites=InviteStore(sealer), results=ResultStore(kit.pool, sealer))
+    signals, relay = SignalStore(), Relay(kit.pool, kit.publisher, kit.metrics)
+    coderbyte, internal = HttpCoderbyte.open(), aiohttp.ClientSession()
+    gateway = Gateway(coderbyte, kit.pool, kit.metrics)
+    gatekeeper = GreenhouseGatekeeper(
+        InternalClient(
+            internal,
+            settings.greenhouse_actions_url,
+            audience="greenhouse-actions",
+            caller=NAME,
+            keyring=kit.keyring,
+        ),
+        seconds=settings.internal_seconds,
+    )
+    effect = InviteEffect(kit.pool, ledger, gateway, gatekeeper, connections, publisher, kit.keyring, kit.clock)
+    runner = Runner(kit.pool, ledger, [effect], relay, kit.metrics, lease=timedelta(seconds=settings.lease_seconds))
+    reports = Reports(
+        kit.pool, ledger, gateway, Baseline(gateway, kit.keyring), connections, publisher, signals, relay,
+        kit.metrics, kit.clock, tick_seconds=settings.tick_seconds,
+    )  # fmt: skip
+    handler = Handler(
+        kit.pool, ledger, connections, publisher, signals, PeopleStore(sealer), runner, reports, relay, kit.metrics
+    )
+    api = internal_api.Api(
+        pool=kit.pool, ledger=ledger, brakes=Brakes(kit.pool), connections=connections, publisher=publisher,
+        signals=signals, gateway=gateway, runner=runner, reports=reports, relay=relay,
+    )  # fmt: skip
+    return Parts(
+        http=internal_api.application(api, kit.keyring),
+        consumers=[Consumer(kit.consuming, kit.publisher, ASSESSMENTS, handler.handle_batch, kit.metrics)],
+        tasks=[runner.run, reports.run, relay.run, lambda: _tidy(kit.pool)],
+        closing=[coderbyte.close, internal.close],
+    )
+
+
+async def _tidy(pool: Pool) -> None:
+    """Forget messages taken in longer ago than any redelivery comes."""
+    while True:
+        try:
+            async with transaction(pool) as connection:
+                await inbox.forget_old(connection)
+        except TransientError as error:
+            log.warning("tidy.waiting", reason=str(error))
+        await asyncio.sleep(TIDY_SECONDS)

@@ -1,0 +1,185 @@
+"""Takes messages in: commands into the ledger, signals to their invites, what happened to candidates to what is kept.
+
+One batch is one transaction with its inbox rows; what a signal asks for is written, never waited for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import assert_never
+
+import structlog
+
+from trellis.assessments.adapters.connection_store import ConnectionStore
+from trellis.assessments.adapters.invite_store import InviteStore
+from trellis.assessments.adapters.signal_store import PeopleStore, SignalStore
+from trellis.assessments.domain.correlation import KnownInvite, Matched, Progress, Unmatched, is_evidence, match_signal
+from trellis.assessments.domain.options import OnCollision
+from trellis.assessments.evidence import settle_by_evidence
+from trellis.assessments.gateway import VENDOR
+from trellis.assessments.reports import Reports
+from trellis.assessments.results import ResultPublisher
+from trellis.common.contracts.commands import SendInvite
+from trellis.common.contracts.envelope import Envelope
+from trellis.common.contracts.facts import (
+    AssessmentSignalled,
+    CandidateAnonymized,
+    CandidateDeleted,
+    CandidateMerged,
+    CandidateUpdated,
+    SignalKind,
+)
+from trellis.common.contracts.identifiers import AccountId
+from trellis.common.errors import PermanentError
+from trellis.common.failpoints import failpoint
+from trellis.common.ledger.runner import Runner
+from trellis.common.ledger.table import Ledger
+from trellis.common.runtime.metrics import Metrics
+from trellis.common.store import inbox
+from trellis.common.store.outbox import Relay
+from trellis.common.store.postgres import Connection, Pool, transaction
+
+log = structlog.get_logger()
+
+MENDS = "candidate.updated"
+
+
+class Handler:
+    """Handles the queue `assessments.inbound`."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        ledger: Ledger,
+        connections: ConnectionStore,
+        publisher: ResultPublisher,
+        signals: SignalStore,
+        people: PeopleStore,
+        runner: Runner,
+        reports: Reports,
+        relay: Relay,
+        metrics: Metrics,
+    ) -> None:
+        self._pool = pool
+        self._ledger = ledger
+        self._connections = connections
+        self._publisher = publisher
+        self._invites: InviteStore = publisher.invites
+        self._signals = signals
+        self._people = people
+        self._runner = runner
+        self._reports = reports
+        self._relay = relay
+        self._signals_total = metrics.counter(
+            "signals", "Webhooks of the assessment vendor, by what became of them", ("account", "kind", "outcome")
+        )
+
+    async def handle_batch(self, batch: Sequence[Envelope]) -> None:
+        """Take *batch* in as one transaction; repeats change nothing."""
+        policies = await self._policies(
+            {item.accountid for item in batch if isinstance(item.data, AssessmentSignalled)}
+        )
+        async with transaction(self._pool) as connection:
+            for envelope in await inbox.take_in(connection, batch):
+                await self._handle(connection, envelope, policies)
+        failpoint("ledger.after_intake")
+        self._runner.wake()
+        self._reports.wake()
+        self._relay.wake()
+
+    async def _policies(self, accounts: set[AccountId]) -> dict[AccountId, OnCollision]:
+        found = {}
+        for account in accounts:
+            organization = await self._connections.load(account)
+            if organization is not None:
+                found[account] = organization.options.on_collision
+        return found
+
+    async def _handle(self, connection: Connection, envelope: Envelope, policies: dict[AccountId, OnCollision]) -> None:
+        account, data = envelope.accountid, envelope.data
+        match data:
+            case SendInvite():
+                key = f"{data.visit}/{data.application_id}/{data.assessment_id}"
+                await self._ledger.take_in(connection, envelope, VENDOR, key)
+            case AssessmentSignalled():
+                policy = policies.get(account, OnCollision.ALL_OPEN)
+                await self._signalled(connection, envelope, data, policy)
+            case CandidateUpdated(candidate_id=candidate):
+                await self._ledger.mend(connection, account, candidate, MENDS)
+            case CandidateMerged(candidate_id=candidate, into_candidate_id=into):
+                await self._people.merge(connection, account, candidate, into)
+                await self._ledger.mend(connection, account, into, MENDS)
+            case CandidateDeleted(candidate_id=candidate, application_ids=applications):
+                count = await self._people.erase(connection, account, candidate, applications)
+                log.info("candidate.erased", account=account, candidate_id=candidate, count=count)
+            case CandidateAnonymized(candidate_id=candidate):
+                count = await self._people.erase(connection, account, candidate)
+                log.info("candidate.erased", account=account, candidate_id=candidate, count=count)
+            case _:
+                raise PermanentError(f"{envelope.type} is nothing this service handles")
+
+    # -- signals
+
+    async def _signalled(
+        self, connection: Connection, envelope: Envelope, signal: AssessmentSignalled, policy: OnCollision
+    ) -> None:
+        account = envelope.accountid
+        invites: list[KnownInvite] = []
+        if signal.assessment_id is not None:
+            invites = await self._invites.of_person(connection, account, signal.address_hash, signal.assessment_id)
+        said = match_signal(signal, invites, policy)
+        if isinstance(said, Unmatched):
+            await self._signals.keep(connection, account, envelope.id, signal, said.reason)
+        else:
+            for invite in sorted(said.invites, key=lambda item: str(item.command_id)):
+                await self._apply(connection, account, envelope, signal, invite, said)
+        outcome = "unmatched" if isinstance(said, Unmatched) else "matched"
+        self._signals_total.labels(account, signal.kind.value, outcome).inc()
+        log.info(
+            "signal.taken_in",
+            account=account,
+            correlation_id=envelope.correlationid,
+            message_id=str(envelope.id),
+            kind=signal.kind.value,
+            assessment_id=signal.assessment_id,
+            outcome=outcome,
+            reason=said.reason if isinstance(said, Unmatched) else "",
+            count=0 if isinstance(said, Unmatched) else len(said.invites),
+            sealed_body_id=str(signal.sealed_body_id),
+        )
+
+    async def _apply(
+        self,
+        connection: Connection,
+        account: AccountId,
+        envelope: Envelope,
+        signal: AssessmentSignalled,
+        known: KnownInvite,
+        said: Matched,
+    ) -> None:
+        held = await self._ledger.held(connection, known.command_id, account)
+        stored = await self._invites.find(connection, account, known.command_id, lock=True)
+        if held is None or stored is None:
+            return
+        if is_evidence(signal.kind, known):
+            await settle_by_evidence(
+                connection, self._ledger, held, f"Coderbyte's webhook says that the candidate {_WORDS[signal.kind]}"
+            )
+        match signal.kind:
+            case SignalKind.STARTED:
+                if await self._invites.advance(connection, account, known.command_id, said.progress):
+                    await self._publisher.started(connection, stored, signal.received_at)
+            case SignalKind.COMPLETED:
+                await self._invites.advance(connection, account, known.command_id, said.progress)
+                await self._invites.await_report(connection, stored, signal)
+            case SignalKind.REVIEWED:
+                if known.progress is Progress.GRADED:
+                    await self._invites.advance(connection, account, known.command_id, said.progress)
+                await self._invites.await_report(connection, stored, signal)
+            case SignalKind.INTERVIEW_COMPLETED:
+                raise PermanentError("an interview matches no invite")
+            case _:
+                assert_never(signal.kind)
+
+
+_WORDS = {SignalKind.STARTED: "began", SignalKind.COMPLETED: "finished"}

@@ -1,0 +1,359 @@
+"""The invite as an effect of the ledger: whom, whether, once, and whether it happened."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Final
+
+from trellis.assessments.adapters.coderbyte import TOTAL_SECONDS, CredentialError, Organization
+from trellis.assessments.adapters.connection_store import ConnectionStore
+from trellis.assessments.adapters.gatekeeper import Gatekeeper
+from trellis.assessments.adapters.invite_store import FollowKind, InviteStore, NewInvite, StoredInvite
+from trellis.assessments.baseline import Baseline
+from trellis.assessments.domain import correlation
+from trellis.assessments.domain.correlation import KnownInvite, Standing
+from trellis.assessments.domain.invites import (
+    Assessment,
+    Invitable,
+    InviteRequest,
+    choose,
+    classify,
+    judge_look_up,
+    to_request,
+)
+from trellis.assessments.gateway import VENDOR, Gateway
+from trellis.assessments.results import ResultPublisher
+from trellis.common.contracts.commands import Action, SendInvite
+from trellis.common.contracts.identifiers import AccountId, CommandId
+from trellis.common.errors import StoreAwayError, TransientError
+from trellis.common.ledger.effects import (
+    Answer,
+    Blocked,
+    CannotTell,
+    Intent,
+    Later,
+    LookUp,
+    NotExecuted,
+    Overtaken,
+    Preparation,
+    Ready,
+    Settled,
+    Unauthorized,
+)
+from trellis.common.ledger.runner import READING_SECONDS
+from trellis.common.ledger.table import Ledger
+from trellis.common.runtime.clock import Clock
+from trellis.common.runtime.keyring import Keyring
+from trellis.common.store.postgres import Connection, Pool, acquired, transaction
+
+PREPARE_SECONDS: Final = 5.0
+"""How long after the application's reading the budget for reads is waited for; the rest of P4's ten is the invite's."""
+RESERVE_SECONDS: Final = 8.5
+"""Likewise for the invite itself, counted from the claim."""
+FRESH_SECONDS: Final = 60.0
+"""How old the reading of a person's attempts may be when the invite leaves: a budget refusal does not cost it again."""
+WAIT_FOR_SHARED: Final = timedelta(minutes=10)
+"""How often an invite that waits for another's result is looked at; the result itself settles it at once."""
+NO_CONNECTION: Final = Later(
+    reason="the account has no Coderbyte connection; connect it with `trellis apply`", wait=timedelta(seconds=60)
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Bound:
+    """A request with the connection it goes over; in memory only."""
+
+    organization: Organization = field(repr=False)
+    request: InviteRequest = field(repr=False)
+
+
+class InviteEffect:
+    """Sends invites; see `Effect` for what each method promises."""
+
+    action = Action.INVITE
+    vendor = VENDOR
+    request_seconds = TOTAL_SECONDS + 2.0
+
+    def __init__(
+        self,
+        pool: Pool,
+        ledger: Ledger,
+        gateway: Gateway,
+        gatekeeper: Gatekeeper,
+        connections: ConnectionStore,
+        publisher: ResultPublisher,
+        keyring: Keyring,
+        clock: Clock,
+    ) -> None:
+        self._pool = pool
+        self._ledger = ledger
+        self._gateway = gateway
+        self._gatekeeper = gatekeeper
+        self._connections = connections
+        self._publisher = publisher
+        self._invites: InviteStore = publisher.invites
+        self._keyring = keyring
+        self._clock = clock
+        self._baseline = Baseline(gateway, keyring)
+
+    # -- before
+
+    async def prepare(self, account: AccountId, intents: Sequence[Intent]) -> Mapping[CommandId, Preparation]:
+        """Ask who may be invited, then what Coderbyte shows of them; see `Effect.prepare`."""
+        organization = await self._connections.load(account)
+        if organization is None:
+            return dict.fromkeys((intent.id for intent in intents), NO_CONNECTION)
+        clearance = await self._gatekeeper.clear(account, intents)
+        prepared: dict[CommandId, Preparation] = {}
+        work = []
+        for intent in intents:
+            verdict = clearance.verdicts[intent.id]
+            if isinstance(verdict, Invitable):
+                work.append((intent, verdict))
+            else:
+                prepared[intent.id] = verdict
+        found = await asyncio.gather(
+            *(self._prepare_one(organization, intent, whom, clearance.read_at) for intent, whom in work),
+            return_exceptions=True,
+        )
+        for (intent, _), preparation in zip(work, found, strict=True):
+            if isinstance(preparation, BaseException):
+                raise preparation
+            prepared[intent.id] = preparation
+        return prepared
+
+    async def _prepare_one(
+        self, organization: Organization, intent: Intent, whom: Invitable, read_at: float
+    ) -> Preparation:
+        try:
+            return await self._weigh(organization, intent, whom, read_at)
+        except CredentialError as error:
+            return Unauthorized(reason=str(error), remedy=error.remedy)
+        except StoreAwayError:
+            raise
+        except TransientError as error:
+            return Later(reason=str(error), wait=error.retry_after or timedelta(seconds=5))
+
+    async def _weigh(self, organization: Organization, intent: Intent, whom: Invitable, read_at: float) -> Preparation:
+        command, until = _command(intent), read_at + PREPARE_SECONDS
+        hashed = self._keyring.address_hash(intent.account, whom.address)
+        async with acquired(self._pool) as connection:
+            stored = await self._invites.find(connection, intent.account, intent.id)
+            standing = await self._standing(connection, organization, intent, hashed)
+        doubted = stored is not None and stored.doubted
+        if not isinstance(standing, correlation.Go) and not doubted:
+            return await self._stand_back(intent, whom, hashed, standing)
+        chosen = await self._choose(organization, command, until)
+        if isinstance(chosen, Blocked):
+            return chosen
+        known, read_now = self._still_known(stored, hashed), False
+        if known is None:
+            shown, read_now = (
+                await self._baseline.read(organization, whom.address, command.assessment_id, until=until),
+                True,
+            )
+            known = shown.hashes
+            if stored is not None and doubted and stored.address_hash == hashed:
+                if shown.beyond(stored.known_attempts):
+                    return Settled(reason="Coderbyte shows the invite that had no answer")
+                known = stored.known_attempts
+        request = to_request(whom.address, chosen, intent.application_id, organization.options, read_at=read_at)
+        new = replace(
+            _row(intent, whom, hashed, poll_after=organization.options.poll_interval),
+            known_attempts=known,
+            read_at=None if read_now or stored is None else stored.read_at,
+        )
+        return await self._make_ready(organization, intent, whom, new, request, insist=doubted)
+
+    async def _choose(self, organization: Organization, command: SendInvite, until: float) -> Assessment | Blocked:
+        chosen = choose(await self._gateway.assessments(organization, until=until), command.assessment_id)
+        if isinstance(chosen, Blocked):  # what is remembered may be out of date
+            listing = await self._gateway.assessments(organization, until=until, fresh=True)
+            chosen = choose(listing, command.assessment_id)
+        return chosen
+
+    def _still_known(self, stored: StoredInvite | None, hashed: str) -> frozenset[str] | None:
+        """Return the attempts read a moment ago for the same address; None when they must be read."""
+        if stored is None or stored.doubted or stored.address_hash != hashed or stored.read_at is None:
+            return None
+        if stored.follows is not None:
+            return None
+        age = (self._clock.now() - stored.read_at).total_seconds()
+        return stored.known_attempts if 0 <= age < FRESH_SECONDS else None
+
+    async def _standing(
+        self, connection: Connection, organization: Organization, intent: Intent, hashed: str
+    ) -> Standing:
+        assessment = _command(intent).assessment_id
+        return correlation.standing(
+            intent.id,
+            intent.application_id,
+            earlier=await self._invites.of_application(connection, intent.account, intent.application_id, assessment),
+            of_person=await self._invites.of_person(connection, intent.account, hashed, assessment),
+            reinvite=organization.options.reinvite,
+            on_collision=organization.options.on_collision,
+        )
+
+    async def _make_ready(
+        self,
+        organization: Organization,
+        intent: Intent,
+        whom: Invitable,
+        new: NewInvite,
+        request: InviteRequest,
+        *,
+        insist: bool,
+    ) -> Preparation:
+        """Commit what the invite will be known by, unless another of this person was made ready meanwhile.
+
+        With *insist* no other stands in the way: a person ordered an invite again that may be out already.
+        """
+        async with transaction(self._pool) as connection:
+            await self._invites.lock_person(connection, intent.account, new.address_hash)
+            standing = await self._standing(connection, organization, intent, new.address_hash)
+            if isinstance(standing, correlation.Go) or insist:
+                await self._invites.prepare(connection, new)
+                if new.read_at is None:  # Coderbyte was read just now, so it takes the credential
+                    await self._ledger.unpause(connection, intent.account, VENDOR)
+                return Ready(request=_Bound(organization=organization, request=request), read_at=request.read_at)
+        return await self._stand_back(intent, whom, new.address_hash, standing)
+
+    async def _stand_back(self, intent: Intent, whom: Invitable, hashed: str, standing: Standing) -> Preparation:
+        match standing:
+            case correlation.InvitedBefore(earlier=earlier, reason=reason):
+                await self._use_earlier(intent, whom, hashed, earlier)
+                return Overtaken(reason=f"{reason} (visit {earlier.visit})")
+            case correlation.WaitsFor(rival=rival):
+                await self._follow(intent, whom, hashed, rival, "shared")
+                reason = (
+                    f"the same person has an open invite to this assessment for application {rival.application_id}; "
+                    "its result will stand for both"
+                )
+                return Later(reason=reason, wait=WAIT_FOR_SHARED)
+            case correlation.Collides(rival=rival):
+                return Blocked(
+                    reason=f"the same person has an open invite to this assessment for application {rival.application_id}",
+                    remedy="send it again when that one is done, or drop it",
+                )
+            case correlation.Leaving() | correlation.Go():
+                return Later(reason="another invite of this application is just leaving", wait=timedelta(seconds=2))
+
+    async def _follow(self, intent: Intent, whom: Invitable, hashed: str, other: KnownInvite, kind: FollowKind) -> None:
+        async with transaction(self._pool) as connection:
+            await self._invites.prepare(connection, _row(intent, whom, hashed, follows=other, kind=kind))
+
+    async def _use_earlier(self, intent: Intent, whom: Invitable, hashed: str, earlier: KnownInvite) -> None:
+        """Let the earlier invite's result, now or when it comes, stand for a new visit to the same stage."""
+        if earlier.stage_id != _command(intent).stage_id:
+            return
+        await self._follow(intent, whom, hashed, earlier, "earlier")
+        results = self._publisher.results
+        async with transaction(self._pool) as connection:
+            own = await self._invites.find(connection, intent.account, intent.id)
+            stored = await results.latest(connection, intent.account, earlier.command_id)
+            source = await self._invites.find(connection, intent.account, earlier.command_id)
+            if own is None or stored is None or source is None:
+                return
+            raw = await results.open_report(connection, intent.account, source.candidate_id, source.command_id, stored)
+            await self._publisher.repeat(connection, own, stored, raw, self._clock.now())
+
+    # -- the request
+
+    async def reserve(self, intent: Intent) -> timedelta | None:
+        """Take the invite's own call from the budget; see `Effect.reserve`."""
+        organization = await self._connections.load(intent.account)
+        if organization is None:
+            return NO_CONNECTION.wait
+        return await self._gateway.spend(organization, until=intent.claimed + RESERVE_SECONDS)
+
+    async def send(self, intent: Intent, request: object) -> Answer:
+        """Make the one request; see `Effect.send`."""
+        if not isinstance(request, _Bound):
+            return NotExecuted(reason="there is no request to send")
+        before = request.request.read_at + READING_SECONDS
+        seen = await self._gateway.invite(request.organization, request.request, before=before)
+        return classify(seen, request.request.address, self._clock.now())
+
+    async def remember(self, connection: Connection, intent: Intent, private: bytes) -> None:
+        """Keep the private link in the transaction that records the outcome."""
+        await self._invites.remember_link(connection, intent.account, intent.id, private)
+
+    # -- afterwards
+
+    async def look_up(self, intent: Intent) -> LookUp:
+        """Read whether the person's attempts or list show the invite; see `Effect.look_up`."""
+        organization = await self._connections.load(intent.account)
+        if organization is None:
+            return NO_CONNECTION
+        soon = timedelta(seconds=organization.options.poll_schedule[0])
+        async with transaction(self._pool) as connection:
+            await self._invites.doubt(connection, intent.account, intent.id, soon)
+            stored = await self._invites.find(connection, intent.account, intent.id)
+            address = None if stored is None else await self._invites.address(connection, stored)
+        if stored is None or address is None:
+            return CannotTell(reason="the person's data was erased", remedy="drop this effect")
+        try:
+            shown = await self._baseline.read(
+                organization, address, stored.assessment_id, until=intent.claimed + PREPARE_SECONDS
+            )
+        except CredentialError as error:
+            return Unauthorized(reason=str(error), remedy=error.remedy)
+        return judge_look_up(
+            shows=shown.beyond(stored.known_attempts),
+            listing_read=True,
+            retries=intent.retries,
+            options=organization.options,
+        )
+
+    # -- what the account set
+
+    async def cap(self, account: AccountId) -> int | None:
+        """Return `cap.invites_per_hour`."""
+        organization = await self._connections.load(account)
+        return None if organization is None else organization.options.invites_per_hour
+
+    async def second_read(self, account: AccountId) -> timedelta:
+        """Return `lookup.second_read_s`."""
+        organization = await self._connections.load(account)
+        return timedelta(seconds=30) if organization is None else organization.options.second_read
+
+    async def credential_retry(self, account: AccountId) -> timedelta:
+        """Return `credential.retry_s`."""
+        organization = await self._connections.load(account)
+        return timedelta(seconds=60) if organization is None else organization.options.credential_retry
+
+
+def _command(intent: Intent) -> SendInvite:
+    if not isinstance(intent.command, SendInvite):
+        raise TypeError(type(intent.command).__name__)
+    return intent.command
+
+
+def _row(
+    intent: Intent,
+    whom: Invitable,
+    hashed: str,
+    *,
+    follows: KnownInvite | None = None,
+    kind: FollowKind | None = None,
+    poll_after: timedelta | None = None,
+) -> NewInvite:
+    command = _command(intent)
+    return NewInvite(
+        command_id=intent.id,
+        account=intent.account,
+        application_id=intent.application_id,
+        candidate_id=whom.candidate_id,
+        visit=intent.visit,
+        stage_id=command.stage_id,
+        assessment_id=command.assessment_id,
+        correlationid=intent.correlationid,
+        address=whom.address,
+        address_hash=hashed,
+        follows=None if follows is None else follows.command_id,
+        follow_kind=kind,
+        poll_after=poll_after,
+    )

@@ -1,0 +1,20 @@
+"""Settings of `assessments`; what holds for one account only comes by `trellis apply` and lies in its table."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from trellis.common.runtime.settings import Settings
+
+
+class AssessmentsSettings(Settings):
+    """What the invites and readings of reports need to start."""
+
+    greenhouse_actions_url: str = Field(pattern=r"^https?://[^\s?#]+$")
+    """Address of `greenhouse-actions`, which says whom an invite may go to."""
+    lease_seconds: float = Field(default=90.0, ge=45, le=90)
+    """How long a worker may hold an invite, requests and checks included; what a killed one held waits that long."""
+    tick_seconds: float = Field(default=0.5, gt=0, le=60)
+    """How often due readings are looked for; a signal is acted upon at once."""
+    internal_seconds: float = Field(default=8.0, gt=0, le=30)
+    """How long `greenhouse-actions` is waited for; its answer may be no older than ten seconds when an invite leaves."""
