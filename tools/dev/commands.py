@@ -84,7 +84,7 @@ def env(arguments: Sequence[str]) -> int:
 
 
 def test(arguments: Sequence[str]) -> int:
-    """Check everything, or only: test [all | LEVEL | PATH ...] [pytest's options]; all adds the long proofs."""
+    """Check everything, or only LEVEL or PATH, with pytest's options; test all adds the long proofs."""
     return testing.test(arguments)
 
 

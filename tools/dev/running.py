@@ -124,7 +124,8 @@ def up(*, sandbox: bool) -> int:
         system.start()
     for name in system.system.names:
         print(f"{name:<20} {system.system.url(name)}")
-    print(f"{'RabbitMQ management':<20} {system.rabbitmq.management_url}")
+    management = system.rabbitmq.management_url.rpartition("@")[2]
+    print(f"{'RabbitMQ':<20} http://{management} (user trellis, password in {RUN.relative_to(ROOT)}/rabbitmq/password)")
     print(f"{'PostgreSQL':<20} ./dev psql")
     return 0
 
@@ -133,6 +134,7 @@ def down() -> int:
     """Stop the checkout's system and its servers."""
     with alone(RUN):
         Running().stop()
+    say("everything is down")
     return 0
 
 
