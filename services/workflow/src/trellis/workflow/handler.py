@@ -24,7 +24,7 @@ from trellis.common.runtime.clock import Clock
 from trellis.common.runtime.metrics import Metrics
 from trellis.common.store import inbox, outbox
 from trellis.common.store.outbox import Relay
-from trellis.common.store.postgres import Connection, Pool, transaction
+from trellis.common.store.postgres import Connection, Pool, acquired, transaction
 from trellis.workflow.adapters import event_store, timer_store
 from trellis.workflow.adapters.definition_store import Definitions
 from trellis.workflow.adapters.event_store import Appended
@@ -124,20 +124,32 @@ class Handler:
         self._relay.wake()
         self._tell(streams, fresh)
 
-    async def fire_timers(self) -> int:
+    async def due_timers(self) -> list[Timer]:
+        """Return the timers that are due now, the oldest first."""
+        async with acquired(self._pool) as connection:
+            return await timer_store.due(connection, self._clock.now())
+
+    async def fire_due(self) -> int:
         """Tell due timers to their streams and return how many were due."""
+        timers = await self.due_timers()
+        await self.fire(timers)
+        return len(timers)
+
+    async def fire(self, timers: Sequence[Timer]) -> None:
+        """Tell *timers* to their streams; each goes in the transaction of what it led to.
+
+        Raises:
+            ConflictError: Another replica fires them too, or a fact came at the same time.
+        """
+        if not timers:
+            return
         now = self._clock.now()
         async with transaction(self._pool) as connection:
-            timers = await timer_store.due(connection, now)
-            if not timers:
-                return 0
-            told = [self._timer_message(timer, now) for timer in timers]
-            streams = await self._decide(connection, told)
+            streams = await self._decide(connection, [self._timer_message(timer, now) for timer in timers])
             await self._write(connection, streams)
             await timer_store.remove(connection, timers)
         self._relay.wake()
         self._tell(streams, ())
-        return len(timers)
 
     def _timer_message(self, timer: Timer, now: datetime) -> _Told:
         data = SettleElapsed(application_id=timer.application_id, visit=timer.visit)

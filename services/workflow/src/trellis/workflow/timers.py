@@ -12,11 +12,14 @@ from trellis.common.runtime.clock import Clock
 from trellis.common.runtime.metrics import Metrics
 from trellis.common.store.postgres import Pool, acquired
 from trellis.workflow.adapters import timer_store
+from trellis.workflow.adapters.timer_store import Timer
 from trellis.workflow.handler import Handler
 
 log = structlog.get_logger()
 
 POLL_SECONDS = 0.25
+PUT_OFF = timedelta(minutes=10)
+"""How long a timer waits whose stream could not be decided."""
 
 
 class Timers:
@@ -28,12 +31,32 @@ class Timers:
         self._clock = clock
         self._late_seconds = metrics.gauge("timers_late_seconds", "How overdue the oldest due timer is")
 
+    async def fire(self) -> None:
+        """Fire all that are due; one whose stream cannot be decided is put off, the others fire."""
+        try:
+            while await self._handler.fire_due():
+                pass
+        except TransientError:
+            raise
+        except Exception:  # noqa: BLE001 - a bug in one stream must not stop everybody's timers
+            for timer in await self._handler.due_timers():
+                await self._fire_alone(timer)
+
+    async def _fire_alone(self, timer: Timer) -> None:
+        try:
+            await self._handler.fire([timer])
+        except TransientError:
+            raise
+        except Exception as error:
+            log.error("timer.failed", account=timer.account, application_id=timer.application_id, exc_info=error)
+            async with acquired(self._pool) as connection:
+                await timer_store.put_off(connection, timer, PUT_OFF)
+
     async def run(self) -> None:
         """Fire timers until cancelled."""
         while True:
             try:
-                while await self._handler.fire_timers():
-                    pass
+                await self.fire()
                 async with acquired(self._pool) as connection:
                     due_at = await timer_store.next_due(connection)
                 late = self._clock.now() - due_at if due_at else timedelta()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from trellis.common.contracts.identifiers import AccountId, ApplicationId, Visit, stable_id, stream_id
@@ -78,6 +78,17 @@ async def remove(connection: Connection, timers: Sequence[Timer]) -> None:
         [stream_id(timer.account, timer.application_id) for timer in timers],
         [timer.generation for timer in timers],
         SETTLE,
+    )
+
+
+async def put_off(connection: Connection, timer: Timer, wait: timedelta) -> None:
+    """Have *timer* wait longer, unless it was set anew meanwhile."""
+    await connection.execute(
+        "update timer set due_at = due_at + $4 where stream = $1 and kind = $2 and generation = $3",
+        stream_id(timer.account, timer.application_id),
+        SETTLE,
+        timer.generation,
+        wait,
     )
 
 
