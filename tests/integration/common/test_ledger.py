@@ -16,6 +16,7 @@ from trellis.common.contracts.commands import AddNote
 from trellis.common.contracts.envelope import Envelope, decode
 from trellis.common.contracts.identifiers import AccountId, ApplicationId, CandidateId
 from trellis.common.contracts.outcomes import CommandSettled
+from trellis.common.errors import StoreAwayError
 from trellis.common.ledger import effects as x
 from trellis.common.ledger.brakes import Brakes, Scope
 from trellis.common.ledger.budget import Budget, Use
@@ -368,3 +369,25 @@ async def test_after_retry_after_nobody_calls_before(bench: Bench) -> None:
     wait = await budget.spend(ACME)
     assert wait is not None
     assert 6 < wait.total_seconds() <= 8
+
+
+async def test_a_database_that_goes_away_in_the_middle_of_a_batch_does_not_stop_the_runner(bench: Bench) -> None:
+    note = note_command(1)
+    await bench.take(note)
+    ready = bench.effect.on_prepare
+
+    def away_once(intent: x.Intent) -> x.Preparation:
+        bench.effect.on_prepare = ready
+        raise StoreAwayError("the database is away")
+
+    bench.effect.on_prepare = away_once
+    running = asyncio.ensure_future(bench.runner(lease=7.0).run())
+    try:
+        end = time.monotonic() + 30
+        while (await bench.state(note))[0] != "done":
+            assert not running.done() and time.monotonic() < end
+            await asyncio.sleep(0.1)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert len(bench.effect.made) == 1

@@ -84,14 +84,14 @@ class Runner:
     async def run(self) -> None:
         """Perform and look up until cancelled."""
         while True:
+            busy = 0
             try:
                 busy = await self.perform_due() + await self.look_up_due()
                 self._last_pass.set(time.time())
                 if not busy:
                     await self._count()
-            except (StoreAwayError, ConflictError) as error:
-                log.warning("ledger.waiting", reason=str(error))
-                busy = 0
+            except* (StoreAwayError, ConflictError) as errors:  # from a task of a group, too
+                log.warning("ledger.waiting", reason=str(_first(errors)))
                 await asyncio.sleep(1.0)
             if busy:
                 continue
@@ -368,6 +368,11 @@ class Runner:
                 return Change(occurrence=Occurrence.POSTPONED, reason=reason, wait=wait, kind="look-up")
             case effects.Unauthorized():
                 raise TypeError("a rejected credential is no verdict on the effect")
+
+
+def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    first = errors.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first
 
 
 def _grouped(intents: Sequence[Intent]) -> dict[tuple[AccountId, Action], list[Intent]]:
