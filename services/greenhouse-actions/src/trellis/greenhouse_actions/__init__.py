@@ -1,1 +1,1 @@
-"""Placeholder for the package of this name."""
+"""Greenhouse-actions: idempotent writes to Greenhouse as the service user, and the readings others ask for."""

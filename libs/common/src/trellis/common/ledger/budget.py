@@ -27,11 +27,11 @@ RESERVED_SHARE = 0.4
 _SPEND_SQL = """
 update budget set tat = greatest(tat, clock_timestamp()) + make_interval(secs => $3 * emission)
 where account_id = $1 and vendor = $2
-  and greatest(tat, clock_timestamp()) + make_interval(secs => $3 * emission)
+  and greatest(tat, clock_timestamp()) + make_interval(secs => least($3, burst * $4) * emission)
       <= clock_timestamp() + make_interval(secs => burst * emission * $4)
 returning 1"""
 _WAIT_SQL = """
-select extract(epoch from greatest(tat, clock_timestamp()) + make_interval(secs => $3 * emission)
+select extract(epoch from greatest(tat, clock_timestamp()) + make_interval(secs => least($3, burst * $4) * emission)
        - clock_timestamp() - make_interval(secs => burst * emission * $4))::float8
 from budget where account_id = $1 and vendor = $2"""
 
@@ -55,7 +55,12 @@ class Budget:
         self._share = share
 
     async def spend(self, account: AccountId, calls: int = 1, use: Use = Use.PEOPLE) -> timedelta | None:
-        """Take *calls* from the budget; return None when granted, else how long to wait before asking again."""
+        """Take *calls* from the budget; return None when granted, else how long to wait before asking again.
+
+        What belongs together is taken at once: calls that are granted one by one can each be spent on a
+        beginning whose end is refused. More than the burst is granted when the whole burst is there, and
+        paid for by a longer wait afterwards.
+        """
         part = 1.0 if use is Use.PEOPLE else 1.0 - RESERVED_SHARE
         async with acquired(self._pool) as connection:
             if await connection.fetchval(_SPEND_SQL, account, self._vendor, float(calls), part):

@@ -1,0 +1,131 @@
+"""The port to Harvest: the few questions and the two writes, whichever version answers them.
+
+Source: greenhouse fact sheet, section 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from trellis.common.contracts.identifiers import AccountId, ApplicationId, CandidateId, JobId, UserId
+from trellis.common.errors import TrellisError
+from trellis.common.ledger.effects import Unauthorized
+from trellis.greenhouse_actions.connection import Connection
+from trellis.greenhouse_actions.domain.outcomes import Reply
+from trellis.greenhouse_actions.domain.readings import (
+    ApplicationView,
+    CandidateView,
+    JobStage,
+    NoteView,
+    StageRow,
+)
+from trellis.greenhouse_actions.domain.requests import FromSpace, HarvestRequest
+
+MOST_IDS = 50
+"""Ids in one call of Harvest v3; an adapter splits longer lists."""
+
+
+class CredentialRejectedError(TrellisError):
+    """Greenhouse does not accept the credential, or not for this: nothing was done, the connection pauses.
+
+    Args:
+        said: Why, and what mends it.
+    """
+
+    def __init__(self, said: Unauthorized) -> None:
+        super().__init__(said.reason)
+        self.said = said
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What a version of Harvest can do beyond the other.
+
+    Attributes:
+        stage_history: It tells when the present stage was entered.
+        transfer_guard: A transfer to another job can name the stage it leaves.
+        note_on_application: A note bears its application's id.
+        updated_filter: Lists can be narrowed to what changed since.
+    """
+
+    stage_history: bool
+    transfer_guard: bool
+    note_on_application: bool
+    updated_filter: bool
+
+
+class Harvest(Protocol):
+    """One account's Greenhouse.
+
+    Every reading is complete or raises: `TransientError` when Greenhouse cannot be read now (out of budget,
+    away, an answer that is not what was asked for), `CredentialRejectedError` when it says no.
+    """
+
+    capabilities: Capabilities
+
+    async def applications(self, ids: Sequence[ApplicationId]) -> Mapping[ApplicationId, ApplicationView]:
+        """Return the applications that are shown; others are absent."""
+
+    async def current_stages(self, ids: Sequence[ApplicationId]) -> Mapping[ApplicationId, StageRow]:
+        """Return the row of each application's present stage visit, where there is one."""
+
+    async def candidates(self, ids: Sequence[CandidateId]) -> Mapping[CandidateId, CandidateView]:
+        """Return the candidates that are shown; others are absent."""
+
+    async def visible_jobs(self, ids: Sequence[JobId]) -> frozenset[JobId]:
+        """Return which of the jobs are shown: a confidential one is not."""
+
+    async def stages(self, job: JobId) -> Sequence[JobStage]:
+        """Return the stages of a job, deleted ones included, in no order."""
+
+    async def sees_anything(self) -> bool:
+        """Tell whether any list shows anything: a subject that lost Site Admin may see empty lists."""
+
+    async def notes(self, application: ApplicationId, author: UserId | None, not_before: datetime) -> list[NoteView]:
+        """Return all notes on *application* by *author* (None: anybody) made at or after *not_before*."""
+
+    async def allow(self, calls: int) -> None:
+        """Take *calls* from the rate budget at once, for the readings (and the write) that belong together.
+
+        Raises:
+            TransientError: There are not so many now; it says when to come again.
+        """
+
+    async def reserve(self) -> timedelta | None:
+        """Take one call from the rate budget for a write; a wait means that there is none now."""
+
+    async def send(self, request: HarvestRequest, *, leave_before: float) -> Reply:
+        """Make one write, once, and return what came back.
+
+        Args:
+            request: The write.
+            leave_before: Monotonic time after which it must not leave any more (P4).
+
+        Raises:
+            CredentialRejectedError: No token could be had, so nothing left.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connected:
+    """An account's connection, and the way through it."""
+
+    connection: Connection
+    harvest: Harvest
+
+
+class Harvests(Protocol):
+    """The Greenhouses of all accounts."""
+
+    async def of(self, account: AccountId) -> Connected:
+        """Return the way to *account*'s Greenhouse.
+
+        Raises:
+            CredentialRejectedError: The account has no connection.
+        """
+
+    async def remember_space(self, connection: Connection, space: FromSpace) -> None:
+        """Remember that a move of this connection worked with *space*."""

@@ -1,0 +1,46 @@
+"""From an account to its Greenhouse, over HTTP."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+from trellis.common.contracts.identifiers import AccountId
+from trellis.common.ledger.budget import Budget
+from trellis.common.ledger.effects import Unauthorized
+from trellis.common.store.postgres import Pool
+from trellis.greenhouse_actions.adapters.connection_store import ConnectionStore
+from trellis.greenhouse_actions.adapters.harvest import Connected, CredentialRejectedError
+from trellis.greenhouse_actions.adapters.harvest_v3 import HarvestV3, Shared
+from trellis.greenhouse_actions.connection import VENDOR, Connection
+from trellis.greenhouse_actions.domain.requests import FromSpace
+
+WINDOW: Final = timedelta(seconds=30)
+"""Greenhouse's rate window. Source: greenhouse fact sheet, section 5.3, "Rate"."""
+NOT_CONNECTED: Final = Unauthorized(
+    reason="this account has no Greenhouse connection",
+    remedy="state the connection in the account's file and apply it (`trellis apply -f trellis.yaml`)",
+)
+
+
+class LiveHarvests:
+    """See `Harvests`."""
+
+    def __init__(self, pool: Pool, store: ConnectionStore, shared: Shared) -> None:
+        self._pool = pool
+        self._store = store
+        self._shared = shared
+
+    async def of(self, account: AccountId) -> Connected:
+        """See `Harvests.of`."""
+        connection = await self._store.get(account)
+        if connection is None:
+            raise CredentialRejectedError(NOT_CONNECTED)
+        settings = connection.settings
+        budget = Budget(self._pool, VENDOR, limit=settings.rate_start_limit, window=WINDOW, share=settings.rate_share)
+        return Connected(connection=connection, harvest=HarvestV3(connection, budget, self._shared))
+
+    async def remember_space(self, connection: Connection, space: FromSpace) -> None:
+        """See `Harvests.remember_space`."""
+        if connection.from_space is not space:
+            await self._store.remember_space(connection.account, space)

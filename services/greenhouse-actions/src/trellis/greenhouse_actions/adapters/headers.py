@@ -1,0 +1,45 @@
+"""What Greenhouse's response headers say. Source: greenhouse fact sheet, section 5.3, "Rate"."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from urllib.parse import parse_qs, urlsplit
+
+LONGEST_WAIT = timedelta(hours=1)
+
+
+def retry_after(headers: Mapping[str, str]) -> timedelta | None:
+    """Return what `Retry-After` asks for, in seconds or as a date, at most an hour; None when it says nothing."""
+    text = headers.get("Retry-After", "").strip()
+    if not text:
+        return None
+    if text.isascii() and text.isdigit():
+        return min(timedelta(seconds=min(int(text), 10**6)), LONGEST_WAIT)
+    try:
+        at = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    wait = (at if at.tzinfo else at.replace(tzinfo=UTC)) - datetime.now(UTC)
+    return min(max(wait, timedelta()), LONGEST_WAIT)
+
+
+def count(headers: Mapping[str, str], name: str) -> int | None:
+    """Return the whole number in header *name*; None when it is missing or something else."""
+    text = headers.get(name, "").strip()
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
+
+
+def next_cursor(headers: Mapping[str, str]) -> str | None:
+    """Return the cursor of the next page; None on the last one.
+
+    Only the cursor is taken from the link, so an answer cannot send us to another host.
+    """
+    for part in headers.get("Link", "").split(","):
+        address, _, rest = part.strip().partition(">")
+        if 'rel="next"' in rest.replace("'", '"') and address.startswith("<"):
+            cursors = parse_qs(urlsplit(address[1:]).query).get("cursor", [])
+            if cursors:
+                return cursors[0]
+    return None

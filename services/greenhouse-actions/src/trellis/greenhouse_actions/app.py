@@ -1,0 +1,116 @@
+"""The composition root: the only place that builds this service's concrete parts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Final
+
+import aiohttp
+import structlog
+
+from trellis.common.bus.consumer import Consumer
+from trellis.common.bus.topology import GREENHOUSE_ACTIONS
+from trellis.common.errors import StoreAwayError
+from trellis.common.ledger.brakes import Brakes
+from trellis.common.ledger.runner import Runner
+from trellis.common.ledger.table import Ledger
+from trellis.common.runtime.internal import InternalClient
+from trellis.common.runtime.lifecycle import Kit, Parts, serve
+from trellis.common.runtime.sealer import Sealer
+from trellis.common.runtime.service import Service
+from trellis.common.store import inbox
+from trellis.common.store.outbox import Relay
+from trellis.common.store.postgres import Pool, acquired
+from trellis.greenhouse_actions.adapters.candidate_store import CandidateStore
+from trellis.greenhouse_actions.adapters.connection_store import ConnectionStore
+from trellis.greenhouse_actions.adapters.harvest_v3 import Shared
+from trellis.greenhouse_actions.adapters.harvests import LiveHarvests
+from trellis.greenhouse_actions.adapters.http import HttpClients
+from trellis.greenhouse_actions.adapters.measures import Measures
+from trellis.greenhouse_actions.adapters.mint import HttpMint
+from trellis.greenhouse_actions.adapters.own_moves import LedgerMoves
+from trellis.greenhouse_actions.adapters.stage_cache import StageCache
+from trellis.greenhouse_actions.adapters.tokens import Tokens
+from trellis.greenhouse_actions.effects import MoveEffect, NoteEffect
+from trellis.greenhouse_actions.handler import Handler
+from trellis.greenhouse_actions.internal_api import NAME, Api, application
+from trellis.greenhouse_actions.invites import Invites
+from trellis.greenhouse_actions.links import AssessmentsLinks
+from trellis.greenhouse_actions.observer import SOURCE, Observer
+from trellis.greenhouse_actions.settings import GreenhouseActionsSettings
+
+log = structlog.get_logger()
+
+_WATCH_SECONDS: Final = 5.0
+_FORGET_EVERY: Final = 60
+
+
+async def run(environ: Mapping[str, str]) -> None:
+    """Run the service with *environ* until it is told to stop."""
+    settings = GreenhouseActionsSettings.from_env(environ, NAME)
+
+    async def build(kit: Kit) -> Parts:
+        return _build(kit, settings)
+
+    await serve(SERVICE, settings, build)
+
+
+SERVICE: Final = Service(
+    name=NAME,
+    schema="greenhouse_actions",
+    migrations=("trellis.common.store", "trellis.common.ledger", "trellis.greenhouse_actions.adapters"),
+    run=run,
+)
+
+
+def _build(kit: Kit, settings: GreenhouseActionsSettings) -> Parts:
+    http = HttpClients(connections=settings.vendor_connections)
+    internal = aiohttp.ClientSession()
+    sealer, ledger, measures = Sealer(kit.keyring), Ledger(kit.pool, SOURCE), Measures(kit.metrics)
+    store = ConnectionStore(kit.pool, sealer, ledger)
+    shared = Shared(
+        http=http,
+        tokens=Tokens(kit.pool, sealer, HttpMint(http)),
+        measures=measures,
+        account_calls=settings.account_calls,
+    )
+    harvests = LiveHarvests(kit.pool, store, shared)
+    relay = Relay(kit.pool, kit.publisher, kit.metrics)
+    links = AssessmentsLinks(
+        InternalClient(internal, settings.assessments_url, audience="assessments", caller=NAME, keyring=kit.keyring)
+    )
+    notes = NoteEffect(harvests, LedgerMoves(kit.pool), CandidateStore(kit.pool), links)
+    runner = Runner(kit.pool, ledger, [notes, MoveEffect(harvests, StageCache(kit.pool))], relay, kit.metrics)
+    observer = Observer(kit.pool, harvests, ledger, relay, kit.clock)
+    handler = Handler(kit.pool, ledger, runner, observer, relay)
+    api = Api(
+        pool=kit.pool,
+        store=store,
+        ledger=ledger,
+        brakes=Brakes(kit.pool),
+        invites=Invites(kit.pool, harvests, store, ledger),
+        runner=runner,
+        observer=observer,
+    )
+    return Parts(
+        http=application(api, kit.keyring),
+        consumers=[Consumer(kit.consuming, kit.publisher, GREENHOUSE_ACTIONS, handler.handle, kit.metrics)],
+        tasks=[runner.run, relay.run, observer.run, lambda: _watch(kit.pool, store, measures)],
+        closing=[http.close, internal.close],
+    )
+
+
+async def _watch(pool: Pool, store: ConnectionStore, measures: Measures) -> None:
+    """Show paused connections and forget old inbox rows, until cancelled."""
+    passes = 0
+    while True:
+        try:
+            measures.paused(await store.paused())
+            if passes % _FORGET_EVERY == 0:
+                async with acquired(pool) as database:
+                    await inbox.forget_old(database)
+        except StoreAwayError as error:
+            log.warning("watch.waiting", reason=str(error))
+        passes += 1
+        await asyncio.sleep(_WATCH_SECONDS)

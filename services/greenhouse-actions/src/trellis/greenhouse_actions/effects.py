@@ -1,0 +1,350 @@
+"""The two kinds of effect on Greenhouse, as the ledger drives them: read, decide, write once, look up."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+import structlog
+
+from trellis.common.contracts.commands import Action, AddNote, MoveApplication
+from trellis.common.contracts.identifiers import AccountId, CandidateId, CommandId, JobId
+from trellis.common.errors import TransientError
+from trellis.common.ledger.effects import (
+    Answer,
+    Blocked,
+    Found,
+    Intent,
+    Later,
+    LookUp,
+    Overtaken,
+    Preparation,
+    Ready,
+)
+from trellis.greenhouse_actions.adapters.candidate_store import CandidateStore
+from trellis.greenhouse_actions.adapters.harvest import Connected, CredentialRejectedError, Harvests
+from trellis.greenhouse_actions.adapters.http import WRITE_SECONDS
+from trellis.greenhouse_actions.adapters.own_moves import OwnMoves
+from trellis.greenhouse_actions.adapters.stage_cache import StageStore
+from trellis.greenhouse_actions.connection import VENDOR
+from trellis.greenhouse_actions.domain import effects as cases
+from trellis.greenhouse_actions.domain.outcomes import ANSWER, SAID_YES, NeverLeft, Reply, classify_move, classify_note
+from trellis.greenhouse_actions.domain.readings import ApplicationView, JobStage, Readings
+from trellis.greenhouse_actions.domain.requests import (
+    REPORT_LINK,
+    FromSpace,
+    HarvestRequest,
+    Route,
+    allowed_link,
+    move_request,
+    note_request,
+)
+from trellis.greenhouse_actions.domain.stages import choose_target, knows
+from trellis.greenhouse_actions.links import ReportLinks
+from trellis.greenhouse_actions.reading import read_applications
+
+log = structlog.get_logger()
+
+READING_SECONDS: Final = 10.0
+"""Oldest reading on which a write may leave (P4)."""
+NOTES_BACK: Final = timedelta(minutes=10)
+"""How far before the attempt a look-up reads notes: the two clocks may differ."""
+OTHERS_SECONDS: Final = 600.0
+"""How long an accepted write proves that its route is permitted."""
+DEFAULT_RETRY: Final = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True)
+class _Outgoing:
+    """A write with the time of the reading it rests on."""
+
+    request: HarvestRequest
+    read_at: float
+
+
+class HarvestEffect:
+    """What notes and moves have in common."""
+
+    vendor = VENDOR
+    request_seconds = WRITE_SECONDS + 5.0  # with the wait for a token and a free connection
+
+    def __init__(self, harvests: Harvests, route: Route) -> None:
+        self._harvests = harvests
+        self._route = route
+        self._accepted: dict[AccountId, float] = {}
+        self._paid: dict[AccountId, float] = {}
+
+    async def prepare(self, account: AccountId, intents: Sequence[Intent]) -> Mapping[CommandId, Preparation]:
+        """See `Effect.prepare`."""
+        try:
+            return await self._prepare(await self._harvests.of(account), intents)
+        except CredentialRejectedError as error:
+            return {intent.id: error.said for intent in intents}
+
+    async def _prepare(self, connected: Connected, intents: Sequence[Intent]) -> dict[CommandId, Preparation]:
+        raise NotImplementedError
+
+    async def _allow(self, connected: Connected, readings: int) -> None:
+        """Take the budget for *readings* and one write, so that no reading is spent on a write refused after it."""
+        await connected.harvest.allow(readings + 1)
+        self._paid[connected.connection.account] = time.monotonic()
+
+    async def reserve(self, intent: Intent) -> timedelta | None:
+        """See `Effect.reserve`; one write was paid for with the readings."""
+        if time.monotonic() - self._paid.pop(intent.account, -READING_SECONDS) < READING_SECONDS:
+            return None
+        try:
+            return await (await self._harvests.of(intent.account)).harvest.reserve()
+        except CredentialRejectedError:
+            return DEFAULT_RETRY
+
+    async def send(self, intent: Intent, request: object) -> Answer:
+        """See `Effect.send`."""
+        if not isinstance(request, _Outgoing):
+            raise TypeError(type(request).__name__)
+        try:
+            connected = await self._harvests.of(intent.account)
+            reply = await connected.harvest.send(request.request, leave_before=request.read_at + READING_SECONDS)
+        except CredentialRejectedError as error:
+            return error.said
+        except TransientError as error:  # the database that holds connection and token is away: nothing left
+            return self._classify(intent, NeverLeft(reason=str(error), wait=error.retry_after))
+        return self._classify(intent, reply)
+
+    def _classify(self, intent: Intent, reply: Reply) -> Answer:
+        seen = self._accepted.get(intent.account)
+        others_pass = seen is not None and time.monotonic() - seen < OTHERS_SECONDS
+        classify = classify_move if self._route is Route.MOVE else classify_note
+        answer = classify(reply, others_pass=others_pass)
+        if getattr(reply, "status", 0) in range(200, 300):
+            self._accepted[intent.account] = time.monotonic()
+        return answer
+
+    async def look_up(self, intent: Intent) -> LookUp:
+        """See `Effect.look_up`."""
+        try:
+            return await self._look_up(await self._harvests.of(intent.account), intent)
+        except CredentialRejectedError as error:
+            return error.said
+
+    async def _look_up(self, connected: Connected, intent: Intent) -> LookUp:
+        raise NotImplementedError
+
+    async def cap(self, account: AccountId) -> int | None:
+        """See `Effect.cap`: notes and moves have none."""
+        return None
+
+    async def second_read(self, account: AccountId) -> timedelta:
+        """See `Effect.second_read`: `verify.second_read_s`."""
+        try:
+            return (await self._harvests.of(account)).connection.second_read
+        except CredentialRejectedError:
+            return DEFAULT_RETRY
+
+    async def credential_retry(self, account: AccountId) -> timedelta:
+        """See `Effect.credential_retry`: `credential.retry_s`."""
+        try:
+            return (await self._harvests.of(account)).connection.credential_retry
+        except CredentialRejectedError:
+            return DEFAULT_RETRY
+
+
+class NoteEffect(HarvestEffect):
+    """Writes a note once.
+
+    Args:
+        harvests: The Greenhouses.
+        own_moves: Tells where our own moves led.
+        candidates: Tells whose notes were anonymised.
+        links: Tells links of reports.
+    """
+
+    action = Action.NOTE
+
+    def __init__(self, harvests: Harvests, own_moves: OwnMoves, candidates: CandidateStore, links: ReportLinks) -> None:
+        super().__init__(harvests, Route.NOTE)
+        self._own_moves = own_moves
+        self._candidates = candidates
+        self._links = links
+
+    async def _prepare(self, connected: Connected, intents: Sequence[Intent]) -> dict[CommandId, Preparation]:
+        commands = {intent.id: _note(intent) for intent in intents}
+        account = connected.connection.account
+        with_visits = any(command.visit.startswith("t") for command in commands.values())
+        await self._allow(connected, 3 if with_visits else 2)
+        readings = await read_applications(
+            connected.harvest,
+            {command.application_id: command.job_id for command in commands.values()},
+            with_visits=with_visits,
+        )
+        moves = await self._own_moves.of(account, list(readings.applications))  # after the reading: see LedgerMoves
+        said: dict[CommandId, Preparation] = {}
+        standing: list[tuple[Intent, ApplicationView]] = []
+        for intent in intents:
+            command = commands[intent.id]
+            stages = cases.note_stages(command, intent.created_at, moves.get(intent.application_id, ()))
+            checked = cases.check_note(command, readings.of(command.application_id), stages)
+            if isinstance(checked, ApplicationView):
+                standing.append((intent, checked))
+            else:
+                said[intent.id] = checked
+        people = [view.candidate_id for _, view in standing]
+        shown = await connected.harvest.candidates(people) if people else {}
+        anonymized = await self._candidates.notes_anonymized_at(account, people)
+        for intent, view in standing:
+            if cases.lost_to_anonymization(intent, anonymized.get(view.candidate_id)):
+                said[intent.id] = Overtaken(reason="the candidate was anonymised since; the note is not written again")
+            elif view.candidate_id not in shown:
+                said[intent.id] = _NO_CANDIDATE
+            else:
+                said[intent.id] = await self._ready(connected, commands[intent.id], view, readings)
+        return said
+
+    async def _ready(
+        self, connected: Connected, command: AddNote, view: ApplicationView, readings: Readings
+    ) -> Preparation:
+        connection = connected.connection
+        link = None
+        if REPORT_LINK in command.text and command.assessment_id is not None:
+            try:
+                link = await self._links.link(
+                    connection.account, command.application_id, command.visit, command.assessment_id
+                )
+            except TransientError as error:
+                return Later(reason=str(error), wait=error.retry_after or timedelta(seconds=5))
+            asked, link = link, allowed_link(link, connection.settings.note_link_hosts)
+            if asked is not None and link is None:
+                log.warning("note.link_dropped", account=connection.account, command_id=str(command.command_id))
+        request = note_request(command, view.candidate_id, connection.acting_user, connection.note_style, link)
+        return Ready(
+            request=_Outgoing(request, readings.read_at),
+            read_at=readings.read_at,
+            resolved={"candidate_id": int(view.candidate_id)},
+        )
+
+    async def _look_up(self, connected: Connected, intent: Intent) -> LookUp:
+        command, harvest = _note(intent), connected.harvest
+        author = connected.connection.acting_user
+        since = (intent.attempted_at or intent.created_at) - NOTES_BACK
+        await harvest.allow(2)
+        notes = await harvest.notes(command.application_id, author, since)
+        found = next((note for note in notes if cases.is_our_note(note, command, author)), None)
+        if found is not None:
+            return Found(reason=f"note {found.id} bears our marker", resolved={"note_id": found.id})
+        # Only an application that is shown proves that its notes would be shown too.
+        readings = await read_applications(harvest, {command.application_id: command.job_id}, with_visits=False)
+        known = intent.resolved.get("candidate_id") or intent.candidate_id
+        people = [CandidateId(known)] if isinstance(known, int) else []
+        anonymized = await self._candidates.notes_anonymized_at(intent.account, people)
+        at = anonymized.get(people[0]) if people else None
+        return cases.look_for_note(intent, command, notes, author, readings.of(command.application_id), at)
+
+
+class MoveEffect(HarvestEffect):
+    """Moves an application once, into a stage fixed before the first attempt.
+
+    Args:
+        harvests: The Greenhouses.
+        stages: Keeps the plans of jobs.
+    """
+
+    action = Action.MOVE
+
+    def __init__(self, harvests: Harvests, stages: StageStore) -> None:
+        super().__init__(harvests, Route.MOVE)
+        self._stages = stages
+
+    async def _prepare(self, connected: Connected, intents: Sequence[Intent]) -> dict[CommandId, Preparation]:
+        commands = {intent.id: _move(intent) for intent in intents}
+        await self._allow(connected, 2)
+        readings = await read_applications(
+            connected.harvest,
+            {command.application_id: command.job_id for command in commands.values()},
+            with_visits=True,
+        )
+        plans = _Plans(connected, self._stages)
+        return {
+            intent.id: await self._checked(connected, intent, commands[intent.id], readings, plans)
+            for intent in intents
+        }
+
+    async def _checked(
+        self, connected: Connected, intent: Intent, command: MoveApplication, readings: Readings, plans: _Plans
+    ) -> Preparation:
+        shown = readings.of(command.application_id)
+        stood = cases.stands_still(shown, command.job_id)
+        if not isinstance(stood, ApplicationView):
+            return stood
+        job = stood.job_id or command.job_id
+        if job is None:
+            return Blocked(reason="Greenhouse shows it on no job", remedy="put it on a job, or drop this move")
+        target = choose_target(command, intent.resolved, await plans.of(job, intent, command))
+        checked = cases.check_move(intent, command, shown, target)
+        if not isinstance(checked, ApplicationView):
+            return checked
+        assert isinstance(target, JobStage)  # noqa: S101 - check_move returned the Blocked one
+        space = cases.chosen_space(intent.resolved, connected.connection.spaces)
+        request = move_request(command, checked, target.id, space)
+        if request is None:
+            return _NO_ROW
+        return Ready(
+            request=_Outgoing(request, readings.read_at),
+            read_at=readings.read_at,
+            resolved=cases.before_move(checked, target, space),
+        )
+
+    async def _look_up(self, connected: Connected, intent: Intent) -> LookUp:
+        command, connection = _move(intent), connected.connection
+        await connected.harvest.allow(2)
+        readings = await read_applications(
+            connected.harvest, {command.application_id: command.job_id}, with_visits=True
+        )
+        said = cases.look_for_move(intent, readings.of(command.application_id), connection.spaces)
+        if isinstance(said, Found) and intent.resolved.get(ANSWER) == SAID_YES:
+            await self._harvests.remember_space(connection, FromSpace(str(intent.resolved[cases.SPACE])))
+        return said
+
+
+class _Plans:
+    """The plans of jobs during one batch: from the cache, read anew at most once when an id is not known."""
+
+    def __init__(self, connected: Connected, stages: StageStore) -> None:
+        self._connected = connected
+        self._stages = stages
+        self._read: dict[JobId, Sequence[JobStage]] = {}
+
+    async def of(self, job: JobId, intent: Intent, command: MoveApplication) -> Sequence[JobStage]:
+        if job in self._read:
+            return self._read[job]
+        account = self._connected.connection.account
+        kept = await self._stages.get(account, job)
+        if kept is not None and knows(kept, command, intent.resolved):
+            return kept
+        self._read[job] = fresh = await self._connected.harvest.stages(job)
+        await self._stages.put(account, job, fresh)
+        return fresh
+
+
+_NO_CANDIDATE: Final = Blocked(
+    reason="the candidate is not visible to the service user",
+    remedy="give the service user the right to see private candidates, then redrive",
+)
+_NO_ROW: Final = Blocked(
+    reason="Greenhouse shows no row of the present stage visit, which this connection's moves must name",
+    remedy="move the application by hand, or set v3.from_stage_space to job_interview_stage",
+)
+
+
+def _note(intent: Intent) -> AddNote:
+    if not isinstance(intent.command, AddNote):
+        raise TypeError(type(intent.command).__name__)
+    return intent.command
+
+
+def _move(intent: Intent) -> MoveApplication:
+    if not isinstance(intent.command, MoveApplication):
+        raise TypeError(type(intent.command).__name__)
+    return intent.command
