@@ -299,3 +299,17 @@ def test_settle_takes_the_longest_of_the_matching_workflows() -> None:
     assert only.settle_due_at == at(0) + timedelta(seconds=90)
     assert only.pins == {"engineering": 1, "slow": 1}
     assert only.job_id == JOB
+
+
+def test_within_one_second_the_creation_comes_before_a_stage_change() -> None:
+    in_order, swapped = History(), History()
+    created = f.ApplicationCreated(application=snapshot(REVIEW, 0))
+    for message in (created, entered(CODING, 0)):
+        in_order.tell(message)
+    for message in (entered(CODING, 0), created):
+        swapped.tell(message)
+    for history in (in_order, swapped):
+        assert history.state.visit is not None
+        assert history.state.visit.stage_id == CODING
+        assert len(history.of(e.InviteRequested)) == 1
+        assert not history.of(e.ObservationRequested)

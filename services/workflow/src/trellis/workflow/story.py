@@ -19,11 +19,27 @@ def steps_of(log: Sequence[Recorded]) -> list[Step]:
     Each step has at, kind (fact, decision, command or outcome), text, effect, outcome, reason, until,
     and version; a command's step has command_id, a rule's workflow, workflow_version and rule.
     """
-    return [
+    told = [
         {**step, "at": item.recorded_at.isoformat(), "version": item.version}
         for item in log
         for step in _steps(item.event)
     ]
+    if any(_answers_a_reading(item.event) for item in log[_last_reading_asked(log) :]):
+        for step in told:
+            if step.get("reading"):
+                step["outcome"] = None
+    return told
+
+
+def _last_reading_asked(log: Sequence[Recorded]) -> int:
+    asked = [index for index, item in enumerate(log) if isinstance(item.event, e.ObservationRequested)]
+    return asked[-1] if asked else 0
+
+
+def _answers_a_reading(event: e.Event) -> bool:
+    if isinstance(event, e.FactNoted):
+        return event.fact == "application.observed"
+    return isinstance(event, e.StageEntered | e.ApplicationAdopted)
 
 
 def _step(kind: str, text: str, **more: Any) -> Step:
@@ -63,7 +79,8 @@ def _steps(event: e.Event) -> Iterator[Step]:
         case e.ApprovalRequested():
             yield from _held(event)
         case e.ObservationRequested(reason=reason):
-            yield _step("decision", f"read the application: {reason}", reason=reason)
+            text = f"the application is to be read in Greenhouse: {reason}"
+            yield _step("decision", text, reason=reason, outcome="waiting", reading=True)
         case e.EffectSettled():
             yield _settled(event)
         case e.AssessmentStarted(visit=visit, assessment_id=assessment):

@@ -29,6 +29,7 @@ class StageVisit:
 
     Attributes:
         entry_seen: Whether an entry was told, not only a reading or an edit.
+        by_creation: It began with the application itself.
         settled: The entry counted already.
         entered_at: Greenhouse's time of the activity that told of it.
     """
@@ -40,6 +41,7 @@ class StageVisit:
     entered_at: datetime | None
     pins: Mapping[str, int]
     entry_seen: bool
+    by_creation: bool = False
     settled: bool = False
 
 
@@ -202,6 +204,7 @@ def _entered(state: Application, event: e.StageEntered) -> Application:
             entered_at=event.activity_at,
             pins=dict(event.pins),
             entry_seen=True,
+            by_creation=event.by_creation,
         ),
         visit_count=state.visit_count + (not again),
         activity_at=latest(state.activity_at, event.activity_at),

@@ -129,6 +129,8 @@ def _told(
     if not state.known:
         return _first_seen(state, message, snapshot, kind, status, workflows)
     order = _order(snapshot.last_activity_at, state.activity_at)
+    if order == "equal":
+        order = _order_by_kind(state, message)
     if order == "late":
         return _late(state, message, snapshot, kind, workflows)
     if order == "unknown":
@@ -148,6 +150,17 @@ def _order(told: datetime | None, known: datetime | None) -> Literal["late", "eq
         return "unknown"
     told, known = told.replace(microsecond=0), known.replace(microsecond=0)
     return "late" if told < known else "equal" if told == known else "newer"
+
+
+def _order_by_kind(state: Application, message: Message) -> Literal["late", "equal", "newer"]:
+    """Within one second: an application's creation comes before each of its stage changes."""
+    if state.visit is None:
+        return "equal"
+    if isinstance(message.data, f.ApplicationStageChanged) and state.visit.by_creation:
+        return "equal" if _is_in(state.visit, message.data.application) else "newer"
+    if isinstance(message.data, f.ApplicationCreated) and not state.visit.by_creation:
+        return "equal" if _is_in(state.visit, message.data.application) else "late"
+    return "equal"
 
 
 def _first_seen(
@@ -251,6 +264,7 @@ def _enter(
         pins={workflow.name: workflow.version for workflow in applying},
         settle_due_at=message.handled_at + settle if settle else None,
         found_by=FoundBy.READING if isinstance(message.data, f.ApplicationObserved) else FoundBy.WEBHOOK,
+        by_creation=isinstance(message.data, f.ApplicationCreated),
     )
     events: list[e.Event] = [entered]
     if status is not state.status:

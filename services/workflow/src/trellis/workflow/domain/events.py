@@ -51,6 +51,7 @@ class StageEntered:
         activity_at: Greenhouse's time of it; None when it did not say.
         pins: The workflows that apply: name -> version, kept for the whole visit.
         settle_due_at: When the entry counts; None when it counts at once or no rule waits for it.
+        by_creation: The application itself began with it, so nothing came before it.
     """
 
     application_id: ApplicationId
@@ -64,6 +65,7 @@ class StageEntered:
     pins: Mapping[str, int]
     settle_due_at: datetime | None
     found_by: FoundBy = FoundBy.WEBHOOK
+    by_creation: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,63 @@
+"""A process dies at each named place in turn; there is one effect and the story is whole (P1, P2, P3, P5)."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import Tenant
+from tools.dev.system import System
+from trellis.common.failpoints import FAILPOINTS
+
+WHERE = {
+    "ingest": ("ingest",),
+    "consumer": ("workflow", "assessments", "greenhouse-actions"),
+    "workflow": ("workflow",),
+    "relay": ("workflow", "assessments", "greenhouse-actions"),
+    "ledger": ("assessments", "greenhouse-actions"),
+    "reports": ("assessments",),
+}
+SPECIAL = {"ingest.after_spool", "ingest.spool_drain.after_publish"}
+"""Reached only while the broker is away: test_outages.py walks these."""
+CASES = [(name, service) for name in FAILPOINTS if name not in SPECIAL for service in WHERE[name.split(".")[0]]]
+
+
+@pytest.mark.parametrize(("name", "service"), CASES, ids=lambda value: value)
+@pytest.mark.timeout(180)
+async def test_killed_at_a_failpoint_each_effect_is_made_once(
+    tenant: Tenant, system: System, tmp_path: Path, name: str, service: str
+) -> None:
+    died = tmp_path / "died"
+    if name == "ledger.after_lookup":
+        await tenant.fault("notes.create" if service == "greenhouse-actions" else "invite", "cut_after")
+    await tenant.call("PUT", "/time", {"time_scale": 600})  # a redelivery comes after 0.1 s
+    await asyncio.to_thread(system.stop, service)
+    await asyncio.to_thread(system.start, service, {"TRELLIS_FAILPOINT": f"{name}@{died}"})
+    watch = asyncio.create_task(_bring_back(system, service, died))
+    try:
+        application = await tenant.applies("Ann")
+        await tenant.enters(application)
+        await tenant.until_seen(application, invites=1, seconds=150)
+        await tenant.person("submit", email=tenant.email("Ann"), final_score=82)
+        await tenant.until_seen(application, notes=1, moves=1, seconds=150)
+        await tenant.until_outcome(application, "invite", "done", seconds=150)
+        await tenant.until_outcome(application, "note", "done", seconds=150)
+        await tenant.until_outcome(application, "move", "done", seconds=150)
+    finally:
+        watch.cancel()
+        await asyncio.gather(watch, return_exceptions=True)
+        await asyncio.to_thread(system.stop, service)
+        await asyncio.to_thread(system.start, service)
+    assert died.exists(), "the failpoint was never reached, so nothing was tested"
+    assert await tenant.seen(application) == {"invites": 1, "notes": 1, "moves": 1}
+
+
+async def _bring_back(system: System, service: str, died: Path) -> None:
+    """Be the supervisor: start the process again after it died."""
+    while True:
+        await asyncio.sleep(0.2)
+        if died.exists() and system.pid(service) is None:
+            await asyncio.to_thread(system.start, service)
+            return
