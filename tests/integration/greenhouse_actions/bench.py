@@ -52,6 +52,7 @@ from trellis.greenhouse_actions.handler import Handler
 from trellis.greenhouse_actions.internal_api import NAME, Api, application
 from trellis.greenhouse_actions.invites import Invites
 from trellis.greenhouse_actions.observer import SOURCE, Observer
+from trellis.greenhouse_actions.pauses import LedgerPauses
 
 ORIGIN = Origin(workflow="screening", version=1, rule="passed", reason="score 82 is at least 70")
 ACME = AccountId("acme")
@@ -91,12 +92,13 @@ class Replica:
         self.shared = Shared(http=self.http, tokens=self.tokens, measures=Measures(self.metrics))
         self.harvests = LiveHarvests(pool, self.store, self.shared)
         self.relay = Relay(pool, NoPublisher(), self.metrics)
-        self.notes = NoteEffect(self.harvests, LedgerMoves(pool), CandidateStore(pool), links)
-        self.moves = MoveEffect(self.harvests, StageCache(pool))
+        pauses = LedgerPauses(pool, self.ledger)
+        self.notes = NoteEffect(self.harvests, LedgerMoves(pool), CandidateStore(pool), links, pauses)
+        self.moves = MoveEffect(self.harvests, StageCache(pool), pauses)
         self.runner = Runner(pool, self.ledger, [self.notes, self.moves], self.relay, self.metrics)
-        self.observer = Observer(pool, self.harvests, self.ledger, self.relay, SystemClock())
+        self.observer = Observer(pool, self.harvests, pauses, self.relay, SystemClock())
         self.handler = Handler(pool, self.ledger, self.runner, self.observer, self.relay)
-        self.invites = Invites(pool, self.harvests, self.store, self.ledger)
+        self.invites = Invites(self.harvests, self.store, pauses)
         self.app = application(
             Api(
                 pool=pool,

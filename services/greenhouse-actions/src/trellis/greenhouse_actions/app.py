@@ -38,6 +38,7 @@ from trellis.greenhouse_actions.internal_api import NAME, Api, application
 from trellis.greenhouse_actions.invites import Invites
 from trellis.greenhouse_actions.links import AssessmentsLinks
 from trellis.greenhouse_actions.observer import SOURCE, Observer
+from trellis.greenhouse_actions.pauses import LedgerPauses
 from trellis.greenhouse_actions.settings import GreenhouseActionsSettings
 
 log = structlog.get_logger()
@@ -76,20 +77,22 @@ def _build(kit: Kit, settings: GreenhouseActionsSettings) -> Parts:
         account_calls=settings.account_calls,
     )
     harvests = LiveHarvests(kit.pool, store, shared)
+    pauses = LedgerPauses(kit.pool, ledger)
     relay = Relay(kit.pool, kit.publisher, kit.metrics)
     links = AssessmentsLinks(
         InternalClient(internal, settings.assessments_url, audience="assessments", caller=NAME, keyring=kit.keyring)
     )
-    notes = NoteEffect(harvests, LedgerMoves(kit.pool), CandidateStore(kit.pool), links)
-    runner = Runner(kit.pool, ledger, [notes, MoveEffect(harvests, StageCache(kit.pool))], relay, kit.metrics)
-    observer = Observer(kit.pool, harvests, ledger, relay, kit.clock)
+    notes = NoteEffect(harvests, LedgerMoves(kit.pool), CandidateStore(kit.pool), links, pauses)
+    moves = MoveEffect(harvests, StageCache(kit.pool), pauses)
+    runner = Runner(kit.pool, ledger, [notes, moves], relay, kit.metrics)
+    observer = Observer(kit.pool, harvests, pauses, relay, kit.clock)
     handler = Handler(kit.pool, ledger, runner, observer, relay)
     api = Api(
         pool=kit.pool,
         store=store,
         ledger=ledger,
         brakes=Brakes(kit.pool),
-        invites=Invites(kit.pool, harvests, store, ledger),
+        invites=Invites(harvests, store, pauses),
         runner=runner,
         observer=observer,
     )

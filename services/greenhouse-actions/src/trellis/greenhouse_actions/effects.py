@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,12 +25,12 @@ from trellis.common.ledger.effects import (
     Preparation,
     Ready,
 )
-from trellis.greenhouse_actions.adapters.candidate_store import CandidateStore
+from trellis.greenhouse_actions.adapters.candidate_store import Anonymizations
 from trellis.greenhouse_actions.adapters.harvest import Connected, CredentialRejectedError, Harvests
 from trellis.greenhouse_actions.adapters.http import WRITE_SECONDS
 from trellis.greenhouse_actions.adapters.own_moves import OwnMoves
 from trellis.greenhouse_actions.adapters.stage_cache import StageStore
-from trellis.greenhouse_actions.connection import VENDOR
+from trellis.greenhouse_actions.connection import VENDOR, Connection
 from trellis.greenhouse_actions.domain import effects as cases
 from trellis.greenhouse_actions.domain.outcomes import ANSWER, SAID_YES, NeverLeft, Reply, classify_move, classify_note
 from trellis.greenhouse_actions.domain.readings import ApplicationView, JobStage, Readings
@@ -44,6 +45,7 @@ from trellis.greenhouse_actions.domain.requests import (
 )
 from trellis.greenhouse_actions.domain.stages import choose_target, knows
 from trellis.greenhouse_actions.links import ReportLinks
+from trellis.greenhouse_actions.pauses import Pauses, disproved_by
 from trellis.greenhouse_actions.reading import read_applications
 
 log = structlog.get_logger()
@@ -71,18 +73,23 @@ class HarvestEffect:
     vendor = VENDOR
     request_seconds = WRITE_SECONDS + 5.0  # with the wait for a token and a free connection
 
-    def __init__(self, harvests: Harvests, route: Route) -> None:
+    def __init__(self, harvests: Harvests, pauses: Pauses, route: Route, lists: tuple[Route, Route]) -> None:
         self._harvests = harvests
+        self._pauses = pauses
         self._route = route
+        self._prepared = disproved_by(Route.APPLICATIONS, lists[0])
+        self._looked_up = disproved_by(Route.APPLICATIONS, lists[1])
         self._accepted: dict[AccountId, float] = {}
         self._paid: dict[AccountId, float] = {}
 
     async def prepare(self, account: AccountId, intents: Sequence[Intent]) -> Mapping[CommandId, Preparation]:
         """See `Effect.prepare`."""
         try:
-            return await self._prepare(await self._harvests.of(account), intents)
+            said = await self._prepare(await self._harvests.of(account), intents)
         except CredentialRejectedError as error:
             return {intent.id: error.said for intent in intents}
+        await self._pauses.mended(account, self._prepared)
+        return said
 
     async def _prepare(self, connected: Connected, intents: Sequence[Intent]) -> dict[CommandId, Preparation]:
         raise NotImplementedError
@@ -126,9 +133,11 @@ class HarvestEffect:
     async def look_up(self, intent: Intent) -> LookUp:
         """See `Effect.look_up`."""
         try:
-            return await self._look_up(await self._harvests.of(intent.account), intent)
+            said = await self._look_up(await self._harvests.of(intent.account), intent)
         except CredentialRejectedError as error:
             return error.said
+        await self._pauses.mended(intent.account, self._looked_up)
+        return said
 
     async def _look_up(self, connected: Connected, intent: Intent) -> LookUp:
         raise NotImplementedError
@@ -160,31 +169,31 @@ class NoteEffect(HarvestEffect):
         own_moves: Tells where our own moves led.
         candidates: Tells whose notes were anonymised.
         links: Tells links of reports.
+        pauses: Ended by readings that succeed.
     """
 
     action = Action.NOTE
 
-    def __init__(self, harvests: Harvests, own_moves: OwnMoves, candidates: CandidateStore, links: ReportLinks) -> None:
-        super().__init__(harvests, Route.NOTE)
+    def __init__(
+        self, harvests: Harvests, own_moves: OwnMoves, candidates: Anonymizations, links: ReportLinks, pauses: Pauses
+    ) -> None:
+        super().__init__(harvests, pauses, Route.NOTE, (Route.CANDIDATES, Route.NOTES))
         self._own_moves = own_moves
         self._candidates = candidates
         self._links = links
 
     async def _prepare(self, connected: Connected, intents: Sequence[Intent]) -> dict[CommandId, Preparation]:
-        commands = {intent.id: _note(intent) for intent in intents}
         account = connected.connection.account
-        with_visits = any(command.visit.startswith("t") for command in commands.values())
-        await self._allow(connected, 3 if with_visits else 2)
-        readings = await read_applications(
-            connected.harvest,
-            {command.application_id: command.job_id for command in commands.values()},
-            with_visits=with_visits,
-        )
+        links = dict(zip([i.id for i in intents], await asyncio.gather(*map(self._link, intents)), strict=True))
+        said: dict[CommandId, Preparation] = {ident: link for ident, link in links.items() if isinstance(link, Later)}
+        asked = [intent for intent in intents if intent.id not in said]
+        if not asked:
+            return said
+        readings = await self._read(connected, asked)
         moves = await self._own_moves.of(account, list(readings.applications))  # after the reading: see LedgerMoves
-        said: dict[CommandId, Preparation] = {}
         standing: list[tuple[Intent, ApplicationView]] = []
-        for intent in intents:
-            command = commands[intent.id]
+        for intent in asked:
+            command = _note(intent)
             stages = cases.note_stages(command, intent.created_at, moves.get(intent.application_id, ()))
             checked = cases.check_note(command, readings.of(command.application_id), stages)
             if isinstance(checked, ApplicationView):
@@ -195,35 +204,33 @@ class NoteEffect(HarvestEffect):
         shown = await connected.harvest.candidates(people) if people else {}
         anonymized = await self._candidates.notes_anonymized_at(account, people)
         for intent, view in standing:
+            link = links[intent.id]
             if cases.lost_to_anonymization(intent, anonymized.get(view.candidate_id)):
                 said[intent.id] = Overtaken(reason="the candidate was anonymised since; the note is not written again")
             elif view.candidate_id not in shown:
                 said[intent.id] = _NO_CANDIDATE
             else:
-                said[intent.id] = await self._ready(connected, commands[intent.id], view, readings)
+                said[intent.id] = _ready(
+                    connected.connection, _note(intent), view, readings.read_at, link if isinstance(link, str) else None
+                )
         return said
 
-    async def _ready(
-        self, connected: Connected, command: AddNote, view: ApplicationView, readings: Readings
-    ) -> Preparation:
-        connection = connected.connection
-        link = None
-        if REPORT_LINK in command.text and command.assessment_id is not None:
-            try:
-                link = await self._links.link(
-                    connection.account, command.application_id, command.visit, command.assessment_id
-                )
-            except TransientError as error:
-                return Later(reason=str(error), wait=error.retry_after or timedelta(seconds=5))
-            asked, link = link, allowed_link(link, connection.settings.note_link_hosts)
-            if asked is not None and link is None:
-                log.warning("note.link_dropped", account=connection.account, command_id=str(command.command_id))
-        request = note_request(command, view.candidate_id, connection.acting_user, connection.note_style, link)
-        return Ready(
-            request=_Outgoing(request, readings.read_at),
-            read_at=readings.read_at,
-            resolved={"candidate_id": int(view.candidate_id)},
-        )
+    async def _read(self, connected: Connected, intents: Sequence[Intent]) -> Readings:
+        commands = [_note(intent) for intent in intents]
+        with_visits = any(command.visit.startswith("t") for command in commands)
+        await self._allow(connected, 3 if with_visits else 2)
+        wanted = {command.application_id: command.job_id for command in commands}
+        return await read_applications(connected.harvest, wanted, with_visits=with_visits)
+
+    async def _link(self, intent: Intent) -> str | Later | None:
+        """Ask for the report's link, before the reading, which may be only ten seconds old at the write."""
+        command = _note(intent)
+        if REPORT_LINK not in command.text or command.assessment_id is None:
+            return None
+        try:
+            return await self._links.link(intent.account, command.application_id, command.visit, command.assessment_id)
+        except TransientError as error:
+            return Later(reason=str(error), wait=error.retry_after or timedelta(seconds=5))
 
     async def _look_up(self, connected: Connected, intent: Intent) -> LookUp:
         command, harvest = _note(intent), connected.harvest
@@ -249,12 +256,13 @@ class MoveEffect(HarvestEffect):
     Args:
         harvests: The Greenhouses.
         stages: Keeps the plans of jobs.
+        pauses: Ended by readings that succeed.
     """
 
     action = Action.MOVE
 
-    def __init__(self, harvests: Harvests, stages: StageStore) -> None:
-        super().__init__(harvests, Route.MOVE)
+    def __init__(self, harvests: Harvests, stages: StageStore, pauses: Pauses) -> None:
+        super().__init__(harvests, pauses, Route.MOVE, (Route.APPLICATION_STAGES, Route.APPLICATION_STAGES))
         self._stages = stages
 
     async def _prepare(self, connected: Connected, intents: Sequence[Intent]) -> dict[CommandId, Preparation]:
@@ -336,6 +344,16 @@ _NO_ROW: Final = Blocked(
     reason="Greenhouse shows no row of the present stage visit, which this connection's moves must name",
     remedy="move the application by hand, or set v3.from_stage_space to job_interview_stage",
 )
+
+
+def _ready(connection: Connection, command: AddNote, view: ApplicationView, read_at: float, link: str | None) -> Ready:
+    allowed = allowed_link(link, connection.settings.note_link_hosts)
+    if link is not None and allowed is None:
+        log.warning("note.link_dropped", account=connection.account, command_id=str(command.command_id))
+    request = note_request(command, view.candidate_id, connection.acting_user, connection.note_style, allowed)
+    return Ready(
+        request=_Outgoing(request, read_at), read_at=read_at, resolved={"candidate_id": int(view.candidate_id)}
+    )
 
 
 def _note(intent: Intent) -> AddNote:

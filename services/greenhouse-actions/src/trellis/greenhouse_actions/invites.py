@@ -13,34 +13,21 @@ from typing import Final
 
 from trellis.common.contracts.identifiers import AccountId, ApplicationId
 from trellis.common.errors import StoreAwayError, TransientError
-from trellis.common.ledger.effects import Blocked, Later, Overtaken, Unauthorized
-from trellis.common.ledger.table import Ledger
-from trellis.common.store.postgres import Pool, transaction
-from trellis.greenhouse_actions.adapters.connection_store import ConnectionStore
+from trellis.common.ledger.effects import Blocked, Later, Overtaken
+from trellis.greenhouse_actions.adapters.connection_store import ConnectionStore, Pause
 from trellis.greenhouse_actions.adapters.harvest import Connected, CredentialRejectedError, Harvests
-from trellis.greenhouse_actions.adapters.mint import REJECTED
-from trellis.greenhouse_actions.connection import VENDOR
 from trellis.greenhouse_actions.domain.invites import Asked, Invitable, judge, still_there
-from trellis.greenhouse_actions.domain.outcomes import missing_scope
 from trellis.greenhouse_actions.domain.readings import ApplicationView
 from trellis.greenhouse_actions.domain.requests import Route
 from trellis.greenhouse_actions.effects import DEFAULT_RETRY
-from trellis.greenhouse_actions.reading import BLIND, read_applications
+from trellis.greenhouse_actions.pauses import Pauses, disproved_by
+from trellis.greenhouse_actions.reading import read_applications
 
 Verdict = Invitable | Overtaken | Blocked | Later
 
-_OURS: Final = frozenset(
-    said.reason
-    for said in (
-        REJECTED,
-        BLIND,
-        missing_scope(Route.APPLICATIONS),
-        missing_scope(Route.APPLICATION_STAGES),
-        missing_scope(Route.CANDIDATES),
-        missing_scope(Route.STAGES),
-    )
-)
-"""Reasons of a pause that these two readings met and that they can find mended."""
+_READ: Final = disproved_by(Route.APPLICATIONS, Route.CANDIDATES)
+_OURS: Final = _READ | disproved_by(Route.APPLICATION_STAGES, Route.STAGES)
+"""Reasons of a pause that hold these readings too; a missing permission to write does not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,40 +42,37 @@ class Invites:
     """Reads and judges.
 
     Args:
-        pool: The service's database.
         harvests: The Greenhouses.
         store: Tells whether a connection is paused.
-        ledger: Pauses and unpauses it.
+        pauses: Put when a credential is rejected, ended when it is not any more.
     """
 
-    def __init__(self, pool: Pool, harvests: Harvests, store: ConnectionStore, ledger: Ledger) -> None:
-        self._pool = pool
+    def __init__(self, harvests: Harvests, store: ConnectionStore, pauses: Pauses) -> None:
         self._harvests = harvests
         self._store = store
-        self._ledger = ledger
+        self._pauses = pauses
 
     async def judge(self, account: AccountId, asked: Sequence[Asked]) -> InviteAnswer:
         """Return a verdict on each application of *asked*."""
         started, retry = time.monotonic(), DEFAULT_RETRY
-        pause = await self._store.pause_of(account)
-        if pause is not None and pause.reason in _OURS and pause.retry_at > datetime.now(UTC):
-            wait = pause.retry_at - datetime.now(UTC)
-            return _all(asked, Later(reason=f"{pause.reason}; {pause.remedy}", wait=wait), started)
         try:
             connected = await self._harvests.of(account)
             retry = connected.connection.credential_retry
+            pause = await self._store.pause_of(account)
+            held = _held(pause, retry)
+            if held is not None:
+                return _all(asked, held, started)
             answer = await self._read_and_judge(connected, asked)
         except CredentialRejectedError as error:
-            await self._pause(account, error.said, retry)
+            await self._pauses.put(account, error.said, retry)
             return _all(asked, Later(reason=f"{error.said.reason}; {error.said.remedy}", wait=retry), started)
         except StoreAwayError:
             raise
         except TransientError as error:
             wait = error.retry_after or timedelta(seconds=5)
             return _all(asked, Later(reason=str(error), wait=wait), started)
-        if pause is not None and pause.reason in _OURS:
-            async with transaction(self._pool) as database:
-                await self._ledger.unpause(database, account, VENDOR)
+        if pause is not None:
+            await self._pauses.mended(account, _READ)
         return answer
 
     async def _read_and_judge(self, connected: Connected, asked: Sequence[Asked]) -> InviteAnswer:
@@ -112,9 +96,15 @@ class Invites:
         age = timedelta(seconds=time.monotonic() - readings.read_at)
         return InviteAnswer(read_age=age, verdicts=verdicts)
 
-    async def _pause(self, account: AccountId, said: Unauthorized, retry: timedelta) -> None:
-        async with transaction(self._pool) as database:
-            await self._ledger.pause(database, account, VENDOR, said.reason, said.remedy, retry)
+
+def _held(pause: Pause | None, retry: timedelta) -> Later | None:
+    """Return how long a pause holds these readings; a test under way elsewhere holds them no longer than *retry*."""
+    if pause is None or pause.reason not in _OURS:
+        return None
+    left = pause.retry_at - datetime.now(UTC)
+    if not timedelta() < left <= retry:
+        return None
+    return Later(reason=f"{pause.reason}; {pause.remedy}", wait=left)
 
 
 def _all(asked: Sequence[Asked], verdict: Later, started: float) -> InviteAnswer:

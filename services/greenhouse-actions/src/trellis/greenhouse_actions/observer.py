@@ -20,16 +20,16 @@ from trellis.common.contracts.envelope import Envelope
 from trellis.common.contracts.facts import ApplicationObserved, ApplicationSnapshot, Stage
 from trellis.common.contracts.identifiers import AccountId, ApplicationId, stable_id
 from trellis.common.errors import ConflictError, StoreAwayError, TransientError
-from trellis.common.ledger.table import Ledger
 from trellis.common.runtime.clock import Clock
 from trellis.common.store import outbox
 from trellis.common.store.outbox import Relay
 from trellis.common.store.postgres import Connection as Database
-from trellis.common.store.postgres import Pool, transaction
+from trellis.common.store.postgres import Pool, acquired, transaction
 from trellis.greenhouse_actions.adapters.harvest import MOST_IDS, CredentialRejectedError, Harvests
-from trellis.greenhouse_actions.connection import VENDOR
 from trellis.greenhouse_actions.domain.readings import ApplicationView, Missing
+from trellis.greenhouse_actions.domain.requests import Route
 from trellis.greenhouse_actions.effects import DEFAULT_RETRY
+from trellis.greenhouse_actions.pauses import Pauses, disproved_by
 from trellis.greenhouse_actions.reading import read_applications
 
 log = structlog.get_logger()
@@ -37,6 +37,7 @@ log = structlog.get_logger()
 SOURCE: Final = "trellis/greenhouse-actions"
 POLL_SECONDS: Final = 0.5
 LEASE_SECONDS: Final = 60
+_READ: Final = disproved_by(Route.APPLICATIONS, Route.APPLICATION_STAGES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,15 +71,15 @@ class Observer:
     Args:
         pool: The service's database.
         harvests: The Greenhouses.
-        ledger: Pauses a connection whose credential is rejected.
+        pauses: Put when a credential is rejected, ended when it is not any more.
         relay: Woken when a fact was written.
         clock: Dates the readings.
     """
 
-    def __init__(self, pool: Pool, harvests: Harvests, ledger: Ledger, relay: Relay, clock: Clock) -> None:
+    def __init__(self, pool: Pool, harvests: Harvests, pauses: Pauses, relay: Relay, clock: Clock) -> None:
         self._pool = pool
         self._harvests = harvests
-        self._ledger = ledger
+        self._pauses = pauses
         self._relay = relay
         self._clock = clock
         self._wake = asyncio.Event()
@@ -141,18 +142,17 @@ class Observer:
             await connected.harvest.allow(2)
             readings = await read_applications(connected.harvest, wanted, with_visits=True)
         except CredentialRejectedError as error:
-            async with transaction(self._pool) as database:
-                await self._ledger.pause(database, account, VENDOR, error.said.reason, error.said.remedy, retry)
-                await self._postpone(database, questions, f"{error.said.reason}; {error.said.remedy}", retry)
+            await self._pauses.put(account, error.said, retry)
+            await self._postpone(questions, f"{error.said.reason}; {error.said.remedy}", retry)
             return
         except StoreAwayError:
             raise
         except TransientError as error:
             tries = max(question.tries for question in questions) + 1
             wait = error.retry_after or full_jitter(tries, random.random())  # noqa: S311 - jitter
-            async with transaction(self._pool) as database:
-                await self._postpone(database, questions, str(error), wait)
+            await self._postpone(questions, str(error), wait)
             return
+        await self._pauses.mended(account, _READ)
         facts = [_fact(question, readings.of(question.application_id), self._clock.now()) for question in questions]
         async with transaction(self._pool) as database:
             await outbox.put(database, facts)
@@ -163,14 +163,15 @@ class Observer:
             )
         self._relay.wake()
 
-    async def _postpone(self, database: Database, questions: Sequence[Question], reason: str, wait: timedelta) -> None:
-        await database.execute(
-            "update observation set tries = tries + 1, cause = $2, lease_until = null, "
-            "due_at = clock_timestamp() + make_interval(secs => $3) where command_id = any($1::uuid[])",
-            [question.command_id for question in questions],
-            reason,
-            wait.total_seconds(),
-        )
+    async def _postpone(self, questions: Sequence[Question], reason: str, wait: timedelta) -> None:
+        async with acquired(self._pool) as database:
+            await database.execute(
+                "update observation set tries = tries + 1, cause = $2, lease_until = null, "
+                "due_at = clock_timestamp() + make_interval(secs => $3) where command_id = any($1::uuid[])",
+                [question.command_id for question in questions],
+                reason,
+                wait.total_seconds(),
+            )
 
 
 def _fact(question: Question, shown: ApplicationView | Missing, at: datetime) -> Envelope:

@@ -174,7 +174,10 @@ class Ledger:
             with accounts as (select distinct account_id from intent where state = 'waiting' and vendor = $3
                               and due_at <= clock_timestamp()),
             probes as (update pause p set retry_at = clock_timestamp() + make_interval(secs => $1)
-                       where p.vendor = $3 and p.retry_at <= clock_timestamp() returning p.account_id),
+                       where p.vendor = $3 and p.retry_at <= clock_timestamp() and exists (
+                         select from intent i where i.account_id = p.account_id and i.state = 'waiting'
+                           and i.vendor = $3 and i.due_at <= clock_timestamp() and {_FREE} and not {_BRAKED})
+                       returning p.account_id),
             due as materialized (
               select picked.id from accounts a cross join lateral (
                 select i.id from intent i where i.account_id = a.account_id and i.state = 'waiting' and i.vendor = $3

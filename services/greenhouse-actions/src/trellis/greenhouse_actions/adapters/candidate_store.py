@@ -6,9 +6,9 @@ Source: greenhouse fact sheet, sections 7.2 and 7.6.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Final, Protocol
 
 from trellis.common.contracts.facts import CandidateAnonymized, CandidateMerged
 from trellis.common.contracts.identifiers import AccountId, CandidateId
@@ -17,6 +17,15 @@ from trellis.common.store.postgres import Pool, acquired
 
 _HOLD_MARKERS: Final = frozenset({"notes", "activity_items"})
 """Fields whose anonymisation may take notes with it."""
+
+
+class Anonymizations(Protocol):
+    """Tells whose notes were anonymised."""
+
+    async def notes_anonymized_at(
+        self, account: AccountId, candidates: Sequence[CandidateId]
+    ) -> Mapping[CandidateId, datetime]:
+        """Return when the notes of each of *candidates* were last anonymised; those that were not are absent."""
 
 
 class CandidateStore:

@@ -11,18 +11,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from trellis.common.contracts.identifiers import AccountId, ApplicationId, CandidateId, JobId, UserId
 from trellis.common.errors import TransientError, TrellisError
-from trellis.common.ledger.budget import Budget
 from trellis.greenhouse_actions.adapters import v3_rows
 from trellis.greenhouse_actions.adapters.harvest import MOST_IDS, Capabilities, CredentialRejectedError
 from trellis.greenhouse_actions.adapters.headers import count, next_cursor, retry_after
 from trellis.greenhouse_actions.adapters.http import HttpAnswer, HttpClients, UnansweredError
 from trellis.greenhouse_actions.adapters.measures import Measures
 from trellis.greenhouse_actions.adapters.mint import REJECTED
-from trellis.greenhouse_actions.adapters.tokens import Token, Tokens
+from trellis.greenhouse_actions.adapters.tokens import Token
 from trellis.greenhouse_actions.adapters.v3_rows import RowType, rows_of
 from trellis.greenhouse_actions.connection import Connection
 from trellis.greenhouse_actions.domain.effects import order_of_notes
@@ -47,6 +46,31 @@ TOKEN_SECONDS: Final = 4.0
 IdType = TypeVar("IdType", bound=int)
 
 
+class Allowance(Protocol):
+    """The rate budget; see `trellis.common.ledger.budget.Budget`."""
+
+    async def spend(self, account: AccountId, calls: int = 1) -> timedelta | None:
+        """Take *calls*, or say how long to wait."""
+
+    async def told(
+        self, account: AccountId, *, limit: int | None, remaining: int | None, retry_after: timedelta | None = None
+    ) -> None:
+        """Follow an answer's headers."""
+
+
+class Bearers(Protocol):
+    """The shared tokens; see `Tokens`."""
+
+    async def bearer(self, connection: Connection, user: UserId | None) -> Token:
+        """Return a living token."""
+
+    async def renewed(self, connection: Connection, user: UserId | None, rejected: Token) -> Token:
+        """Return a newer token than *rejected*."""
+
+    async def discard(self, connection: Connection, user: UserId | None, rejected: Token) -> None:
+        """Let the next caller fetch one."""
+
+
 class _CursorError(TrellisError):
     """Greenhouse does not know the cursor any more: the list starts anew."""
 
@@ -65,7 +89,7 @@ class Shared:
     """
 
     http: HttpClients
-    tokens: Tokens
+    tokens: Bearers
     measures: Measures
     account_calls: int = 8
     spellings: dict[AccountId, str] = field(default_factory=dict)
@@ -81,7 +105,7 @@ class HarvestV3:
 
     capabilities = Capabilities(stage_history=True, transfer_guard=True, note_on_application=True, updated_filter=True)
 
-    def __init__(self, connection: Connection, budget: Budget, shared: Shared) -> None:
+    def __init__(self, connection: Connection, budget: Allowance, shared: Shared) -> None:
         self._connection = connection
         self._budget = budget
         self._shared = shared

@@ -18,7 +18,6 @@ from trellis.common.errors import TrellisError
 
 MOST_BYTES: Final = 8 * 1024 * 1024
 """Longest answer that is read; a page of 100 rows is far below."""
-READ_TIMEOUT: Final = aiohttp.ClientTimeout(total=25, connect=5, sock_connect=5, sock_read=15)
 WRITE_SECONDS: Final = 20.0
 """Longest time a write may take, connecting included."""
 _AGENT: Final = "trellis-greenhouse-actions"
@@ -54,14 +53,20 @@ class _Wire:
 
 
 class HttpClients:
-    """Two client sessions; made inside a running loop, closed by `close`."""
+    """Two client sessions; made inside a running loop, closed by `close`.
 
-    def __init__(self, *, connections: int = 40) -> None:
+    Args:
+        connections: Most connections of each.
+        answer_seconds: Longest silence while an answer is awaited.
+    """
+
+    def __init__(self, *, connections: int = 40, answer_seconds: float = 15.0) -> None:
+        self._answer_seconds = answer_seconds
         self._reads = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 limit=connections, limit_per_host=connections, keepalive_timeout=15, ttl_dns_cache=10
             ),
-            timeout=READ_TIMEOUT,
+            timeout=aiohttp.ClientTimeout(total=25, connect=5, sock_connect=5, sock_read=answer_seconds),
             trace_configs=[_trace()],
             headers={"User-Agent": _AGENT},
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -70,7 +75,7 @@ class HttpClients:
             connector=aiohttp.TCPConnector(
                 limit=connections, limit_per_host=connections, force_close=True, ttl_dns_cache=10
             ),
-            timeout=write_timeout(5.0),
+            timeout=write_timeout(5.0, answer_seconds),
             trace_configs=[_trace()],
             headers={"User-Agent": _AGENT},
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -103,7 +108,7 @@ class HttpClients:
             url,
             json=body,
             headers={"Authorization": f"Bearer {token}"},
-            timeout=write_timeout(connect_seconds),
+            timeout=write_timeout(connect_seconds, self._answer_seconds),
         )
 
     async def post_form(self, url: str, form: Mapping[str, str], *, basic: str) -> HttpAnswer:
@@ -118,10 +123,10 @@ class HttpClients:
         )
 
 
-def write_timeout(connect_seconds: float) -> aiohttp.ClientTimeout:
+def write_timeout(connect_seconds: float, answer_seconds: float) -> aiohttp.ClientTimeout:
     """Return the four limits of a write whose connection must be made within *connect_seconds*."""
     connect = max(0.05, min(connect_seconds, 5.0))
-    return aiohttp.ClientTimeout(total=WRITE_SECONDS, connect=connect, sock_connect=connect, sock_read=15)
+    return aiohttp.ClientTimeout(total=WRITE_SECONDS, connect=connect, sock_connect=connect, sock_read=answer_seconds)
 
 
 async def _exchange(session: aiohttp.ClientSession, method: str, url: str, **options: Any) -> HttpAnswer:
