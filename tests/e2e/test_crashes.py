@@ -6,9 +6,9 @@ import asyncio
 from pathlib import Path
 
 import pytest
-
 from tests.e2e.conftest import Tenant
 from tools.dev.system import System
+
 from trellis.common.failpoints import FAILPOINTS
 
 WHERE = {

@@ -114,14 +114,15 @@ class Story:
         # Its webhook is lost: only the reading before each write can know of it.
         await self._sandbox.person("move", application_id=self.cast["Esi"].application, stage="Onsite", silent=True)
         self._say("a recruiter moved Esi to Onsite by hand, and the webhook was lost")
-        for name, scores in {
+        results: dict[str, dict[str, object]] = {
             "Odessa": {"final_score": 91},
             "Bram": {"final_score": 38},
             "Chiara": {"final_score": 97, "cheating_flag": "Detected"},
             "Esi": {"final_score": 88},
             "Femi": {"final_score": 74},
             "Gita": {"final_score": 82},
-        }.items():
+        }
+        for name, scores in results.items():
             await self._sandbox.person("submit", email=self.cast[name].email, **scores)
             self._say(f"{name} handed the test in")
 

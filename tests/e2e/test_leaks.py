@@ -1,0 +1,104 @@
+"""Names, addresses and secrets appear nowhere outside sealed columns (P8): logs, metrics, broker, database."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import urllib.request
+from collections.abc import Callable
+
+import aiohttp
+import asyncpg
+from tests.e2e.conftest import Tenant
+from tools.dev.system import System
+
+SERVICES = ("ingest", "workflow", "greenhouse-actions", "assessments")
+
+
+async def test_nothing_personal_and_no_secret_leaks(new_tenant: Callable[[], Tenant], system: System) -> None:
+    tenant = new_tenant()
+    await tenant.open()
+    secrets = [tenant.made["greenhouse"]["client_secret"], tenant.made["coderbyte"]["api_key"]]
+    first, last = "Xenophonia", "Zwetschgenbaum"
+    address = f"{first.lower()}.{last.lower()}@canary.example"
+    application = await tenant.applies(
+        first, last_name=last, emails=[address], phones=["+46 70 555 99 77"], company="Canarysoft", tags=["canarytag"]
+    )
+    await tenant.fault("invite", "cut_after")  # the unhappy way logs more
+    await tenant.fault("applications.list", "500")
+    await tenant.enters(application)
+    await tenant.until_outcome(application, "invite", "parked")
+    await tenant.person("submit", email=address, final_score=77)
+    await tenant.until_seen(application, notes=1, moves=1)
+    report = (await tenant.effects())["notes"][0]["body"]
+    (link,) = re.findall(r"https?://\S*report/\S+", report)
+    canaries = [first, last, address, "+46 70 555 99 77", "Canarysoft", "canarytag", link, *secrets]
+
+    for name in SERVICES:
+        found = [canary for canary in canaries if canary.lower() in system.log(name).read_text().lower()]
+        assert not found, f"{name}'s log holds {found}"
+        with urllib.request.urlopen(f"{system.admin_url(name)}/metrics") as answer:
+            exposed = answer.read().decode()
+        assert not [canary for canary in canaries if canary in exposed], f"{name}'s metrics"
+    await assert_absent_from_database(system, canaries)
+    await assert_absent_from_broker(system, canaries)
+    printed = await tenant.trellis("why", str(application), "--account", tenant.account)
+    assert not [canary for canary in canaries if canary in printed]
+
+
+async def assert_absent_from_database(system: System, canaries: list[str]) -> None:
+    """Every value of every column, as text and as bytes."""
+    url = system.postgres.database_url(system.database)
+    connection = await asyncpg.connect(url)
+    try:
+        columns = await connection.fetch(
+            "select table_schema, table_name, column_name, data_type from information_schema.columns "
+            "where table_schema = any($1::text[])",
+            ["ingest", "workflow", "greenhouse_actions", "assessments"],
+        )
+        assert len(columns) > 100
+        for schema, table, column, kind in columns:
+            value = f"convert_from({column}, 'LATIN1')" if kind == "bytea" else f"{column}::text"
+            for canary in canaries:
+                count = await connection.fetchval(
+                    f'select count(*) from {schema}."{table}" where position(lower($1) in lower({value})) > 0', canary
+                )
+                assert count == 0, f"{schema}.{table}.{column} holds {canary!r}"
+    finally:
+        await connection.close()
+
+
+async def assert_absent_from_broker(system: System, canaries: list[str]) -> None:
+    """What lies in queues and what stands on disk."""
+    base, auth = system.rabbitmq.management_url, {}
+    parts = re.fullmatch(r"http://([^:]+):([^@]+)@(.+)", base)
+    assert parts is not None
+    auth = {"Authorization": aiohttp.encode_basic_auth(parts[1], parts[2])}
+    async with aiohttp.ClientSession(headers=auth) as session, session.get(f"http://{parts[3]}/api/queues") as answer:
+        names = [queue["name"] for queue in await answer.json()]
+    assert names
+    assert not [name for name in names for canary in canaries if canary.lower() in name.lower()]
+    for canary in canaries:
+        done = subprocess.run(
+            ["grep", "-rlaF", "--", canary, str(system.rabbitmq.folder)], capture_output=True, text=True, check=False
+        )
+        assert not done.stdout, f"{canary!r} stands in the broker's files"
+
+
+async def test_the_log_of_one_application_can_be_followed_by_its_correlation_id(tenant: Tenant, system: System) -> None:
+    import json
+
+    application = await tenant.applies("Lea")
+    await tenant.enters(application)
+    await tenant.until_seen(application, invites=1)
+    seen: dict[str, set[str]] = {}
+    for name in SERVICES:
+        for line in system.log(name).read_text().splitlines():
+            if not line.startswith("{"):
+                continue
+            entry = json.loads(line)
+            assert {"timestamp", "level", "event", "service", "version"} <= entry.keys(), line
+            assert "dropped" not in entry, f"a key outside the allow-list: {line}"
+            if entry.get("correlation_id") and entry.get("account") == tenant.account:
+                seen.setdefault(entry["correlation_id"], set()).add(name)
+    assert any({"ingest", "workflow", "assessments"} <= services for services in seen.values())
