@@ -1,0 +1,113 @@
+"""The settings of a connection by their exact names, and when a report is read next."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from trellis.assessments.domain.options import KNOWN, Delivery, Options, Reinvite, parse
+from trellis.assessments.domain.polling import next_reading
+from trellis.common.errors import InputError
+
+
+def test_nothing_named_is_the_default_of_the_fact_sheet() -> None:
+    options = parse({})
+    assert options == Options()
+    assert options.poll_schedule[:5] == (60, 120, 300, 600, 1800)
+    assert 23 * 3600 < sum(options.poll_schedule) <= 24 * 3600
+    assert options.poll_interval == timedelta(hours=6)
+    assert (options.max_per_second, options.concurrency, options.invites_per_hour) == (2.0, 2, None)
+    assert (options.delivery, options.reinvite) == (Delivery.CODERBYTE_EMAIL, Reinvite.NEVER)
+
+
+def test_each_setting_is_taken_over() -> None:
+    options = parse(
+        {
+            "invite.delivery": "link_only",
+            "invite.reinvite": "always",
+            "report.poll_schedule": [0.1, 0.2],
+            "invite.poll_interval": 0.5,
+            "rate.max_per_second": 0.5,
+            "cap.invites_per_hour": 7,
+            "credential.retry_s": 0.2,
+            "note.include_report_link": False,
+            "paths.report": "/v2/{assessment_id}/of/{email}",
+            "webhook.require_exp": True,
+        }
+    )
+    assert (options.delivery, options.reinvite) == (Delivery.LINK_ONLY, Reinvite.ALWAYS)
+    assert options.poll_schedule == (0.1, 0.2)
+    assert options.poll_interval == timedelta(seconds=0.5)
+    assert (options.max_per_second, options.invites_per_hour) == (0.5, 7)
+    assert options.credential_retry == timedelta(seconds=0.2)
+    assert not options.include_report_link
+    assert options.paths.report == "/v2/{assessment_id}/of/{email}"
+    assert options.paths.candidate == Options().paths.candidate
+
+
+def test_null_takes_the_cap_away() -> None:
+    assert parse({"cap.invites_per_hour": None}).invites_per_hour is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("invite.delivery", "pigeon"),
+        ("invite.delivery", None),
+        ("invite.delivery", 3),
+        ("invite.on_unknown", "resend"),
+        ("invite.poll_interval", 0),
+        ("invite.poll_interval", "6h"),
+        ("report.poll_schedule", []),
+        ("report.poll_schedule", [60, 0]),
+        ("report.poll_schedule", [60, True]),
+        ("report.poll_schedule", 60),
+        ("report.score_scale", 0),
+        ("report.score_scale", float("inf")),
+        ("rate.max_per_second", -1),
+        ("rate.concurrency", 0),
+        ("rate.concurrency", 1.5),
+        ("cap.invites_per_hour", 0),
+        ("lookup.lists_pending_invites", "true"),
+        ("note.include_report_link", 1),
+        ("paths.report", "/x/{email}"),
+        ("paths.invite", "no-slash"),
+        ("paths.invite", "/x?y=1"),
+        ("interviews.enabled", True),
+    ],
+)
+def test_a_wrong_value_names_the_setting_and_what_it_expects(name: str, value: object) -> None:
+    with pytest.raises(InputError) as caught:
+        parse({name: value})
+    assert caught.value.field == f"settings.{name}"
+    assert caught.value.expected
+    assert caught.value.remedy
+
+
+def test_an_unknown_setting_names_the_known_ones() -> None:
+    with pytest.raises(InputError) as caught:
+        parse({"invite.onunknown": "hold"})
+    assert caught.value.field == "settings.invite.onunknown"
+    assert all(name in caught.value.remedy for name in KNOWN)
+
+
+# -- readings
+
+
+def test_a_report_that_is_awaited_is_read_by_the_schedule_and_then_slowly_and_visibly() -> None:
+    schedule, interval = (1.0, 2.0), timedelta(hours=6)
+    step: int | None = 0
+    waits = []
+    for _ in range(4):
+        following = next_reading(step, awaited=False, schedule=schedule, interval=interval)
+        waits.append((following.wait.total_seconds(), following.overdue))
+        step = following.step
+    assert waits == [(1.0, False), (2.0, False), (21600.0, True), (21600.0, True)]
+
+
+def test_an_open_invite_is_read_slowly_until_a_reading_shows_that_its_candidate_has_finished() -> None:
+    slow = next_reading(None, awaited=False, schedule=(1.0,), interval=timedelta(hours=6))
+    assert (slow.wait, slow.step, slow.overdue) == (timedelta(hours=6), None, False)
+    quick = next_reading(None, awaited=True, schedule=(1.0,), interval=timedelta(hours=6))
+    assert (quick.wait, quick.step) == (timedelta(seconds=1), 1)
