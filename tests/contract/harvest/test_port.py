@@ -1,0 +1,188 @@
+"""One suite for every implementation of the port `Harvest`."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from tests.contract.harvest.worlds import Person, World
+
+from trellis.common.contracts.commands import AddNote, MoveApplication, Origin
+from trellis.common.contracts.facts import ApplicationStatus
+from trellis.common.contracts.identifiers import (
+    AccountId,
+    ApplicationId,
+    CandidateId,
+    JobId,
+    StageId,
+    Visit,
+    command_id,
+)
+from trellis.greenhouse_actions.adapters.harvest import CredentialRejectedError
+from trellis.greenhouse_actions.domain.outcomes import Answered, NeverLeft, Reply
+from trellis.greenhouse_actions.domain.readings import Missing
+from trellis.greenhouse_actions.domain.requests import FromSpace, NoteStyle, move_request, note_request
+from trellis.greenhouse_actions.reading import read_applications
+
+ORIGIN = Origin(workflow="w", version=1, rule="r", reason="")
+LONG_AGO = datetime.now(UTC) - timedelta(days=1)
+
+
+async def move_to(world: World, person: Person, target: StageId, start: StageId | None = None) -> Reply:
+    view = (await world.harvest.applications([person.application]))[person.application]
+    command = MoveApplication(
+        command_id=command_id(AccountId("a"), person.application, Visit("n1"), "move", "1"),
+        application_id=person.application,
+        candidate_id=None,
+        job_id=None,
+        visit=Visit("n1"),
+        from_stage_id=start or person.stage,
+        origin=ORIGIN,
+    )
+    request = move_request(command, view, target, FromSpace.JOB_INTERVIEW_STAGE)
+    assert request is not None
+    return await world.harvest.send(request, leave_before=time.monotonic() + 5)
+
+
+async def write(world: World, person: Person, text: str, *, late: bool = False) -> Reply:
+    command = AddNote(
+        command_id=command_id(AccountId("a"), person.application, Visit("n1"), "note", text),
+        application_id=person.application,
+        candidate_id=None,
+        job_id=None,
+        visit=Visit("n1"),
+        stage_id=person.stage,
+        text=text,
+        origin=ORIGIN,
+    )
+    request = note_request(command, person.candidate, world.service_user, NoteStyle(), None)
+    return await world.harvest.send(request, leave_before=time.monotonic() + (-1 if late else 5))
+
+
+async def test_an_application_is_shown_with_its_stage(world: World) -> None:
+    person = await world.apply()
+    view = (await world.harvest.applications([person.application]))[person.application]
+    assert (view.candidate_id, view.job_id, view.stage_id) == (person.candidate, person.job, person.stage)
+    assert view.is_active and view.stage_name == "Coding Assessment"
+    row = (await world.harvest.current_stages([person.application]))[person.application]
+    assert (row.id, row.stage_id) == (view.row_id, person.stage)
+    assert row.id != person.stage
+
+
+async def test_unknown_ids_are_absent(world: World) -> None:
+    nobody = ApplicationId(1)
+    assert not await world.harvest.applications([nobody])
+    assert not await world.harvest.current_stages([nobody])
+    assert not await world.harvest.candidates([CandidateId(1)])
+    assert not await world.harvest.visible_jobs([JobId(1)])
+
+
+async def test_more_than_fifty_ids_are_asked_for_in_several_calls(world: World) -> None:
+    people = [await world.apply() for _ in range(60)]
+    ids = [person.application for person in people]
+    assert set(await world.harvest.applications(ids)) == set(ids)
+    assert set(await world.harvest.current_stages(ids)) == set(ids)
+    assert len(await world.harvest.candidates([person.candidate for person in people])) == 60
+
+
+@pytest.mark.parametrize("status", [ApplicationStatus.REJECTED, ApplicationStatus.HIRED])
+async def test_an_ended_application_is_shown_as_that(world: World, status: ApplicationStatus) -> None:
+    person = await world.apply()
+    await world.end(person, status)
+    view = (await world.harvest.applications([person.application]))[person.application]
+    assert view.status is status and not view.is_active
+
+
+async def test_entering_a_stage_again_is_another_visit(world: World) -> None:
+    person = await world.apply()
+    first = (await world.harvest.current_stages([person.application]))[person.application]
+    await world.move(person, "Onsite")
+    await world.move(person, "Coding Assessment")
+    second = (await world.harvest.current_stages([person.application]))[person.application]
+    assert second.stage_id == first.stage_id
+    assert second.id != first.id
+
+
+async def test_a_candidates_addresses_are_shown(world: World) -> None:
+    person = await world.apply(emails=("a@mail.example", "b@mail.example"))
+    view = (await world.harvest.candidates([person.candidate]))[person.candidate]
+    assert [address.value for address in view.addresses] == ["a@mail.example", "b@mail.example"]
+    assert view.can_email and not view.private
+
+
+async def test_a_deleted_application_is_gone_and_one_of_a_confidential_job_is_hidden(world: World) -> None:
+    deleted, hidden, there = await world.apply(), await world.apply_on_hidden_job(), await world.apply()
+    await world.delete(deleted)
+    wanted = {person.application: person.job for person in (deleted, hidden, there)}
+    readings = await read_applications(world.harvest, wanted, with_visits=True)
+    assert readings.missing == {deleted.application: Missing.GONE, hidden.application: Missing.HIDDEN}
+    assert set(readings.applications) == {there.application}
+
+
+async def test_an_application_whose_job_is_not_known_is_never_taken_for_deleted(world: World) -> None:
+    deleted = await world.apply()
+    await world.delete(deleted)
+    readings = await read_applications(world.harvest, {deleted.application: None}, with_visits=False)
+    assert readings.missing == {deleted.application: Missing.HIDDEN}
+
+
+async def test_empty_lists_of_a_lesser_user_are_not_taken_for_an_empty_account(world: World) -> None:
+    person = await world.apply()
+    await world.drop_site_admin()
+    assert not await world.harvest.sees_anything()
+    with pytest.raises(CredentialRejectedError, match="Site Admin"):
+        await read_applications(world.harvest, {person.application: person.job}, with_visits=False)
+
+
+async def test_deleted_stages_are_listed_as_inactive(world: World) -> None:
+    person = await world.apply()
+    gone = world.stage("Onsite")
+    await world.delete_stage("Onsite")
+    stages = {stage.id: stage for stage in await world.harvest.stages(person.job)}
+    assert len(stages) == 5
+    assert [ident for ident, stage in stages.items() if not stage.active] == [gone]
+
+
+async def test_a_move_is_answered_without_a_body_and_shows(world: World) -> None:
+    person = await world.apply()
+    reply = await move_to(world, person, world.stage("Onsite"))
+    assert isinstance(reply, Answered) and reply.status == 204
+    view = (await world.harvest.applications([person.application]))[person.application]
+    assert view.stage_id == world.stage("Onsite")
+    assert await world.move_count() == 1
+
+
+async def test_a_move_from_a_stage_it_left_is_refused_and_changes_nothing(world: World) -> None:
+    person = await world.apply()
+    await world.move(person, "Recruiter Call")
+    reply = await move_to(world, person, world.stage("Onsite"))
+    assert isinstance(reply, Answered) and reply.status == 422 and reply.message
+    view = (await world.harvest.applications([person.application]))[person.application]
+    assert view.stage_id == world.stage("Recruiter Call")
+    assert await world.move_count() == 0
+
+
+async def test_a_note_is_answered_with_itself_and_found_by_application_and_author(world: World) -> None:
+    person, other = await world.apply(), await world.apply()
+    await world.write_note(person, "a person's")
+    reply = await write(world, person, "ours")
+    await write(world, other, "another's")
+    assert isinstance(reply, Answered) and reply.status == 201 and reply.note_id is not None
+    (found,) = await world.harvest.notes(person.application, world.service_user, LONG_AGO)
+    assert found.id == reply.note_id and found.body.startswith("ours\n[ref tr-")
+    assert len(await world.harvest.notes(person.application, None, LONG_AGO)) == 2
+
+
+async def test_notes_before_the_given_time_are_left_out(world: World) -> None:
+    person = await world.apply()
+    await write(world, person, "ours")
+    assert not await world.harvest.notes(
+        person.application, world.service_user, datetime.now(UTC) + timedelta(minutes=1)
+    )
+
+
+async def test_nothing_leaves_too_late(world: World) -> None:
+    person = await world.apply()
+    assert isinstance(await write(world, person, "late", late=True), NeverLeft)
+    assert not await world.harvest.notes(person.application, None, LONG_AGO)

@@ -1,0 +1,231 @@
+"""An in-memory Greenhouse behind the port `Harvest`, with people who act; the twin of the v3 adapter."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from trellis.common.contracts.facts import ApplicationStatus
+from trellis.common.contracts.identifiers import (
+    AccountId,
+    ApplicationId,
+    CandidateId,
+    JobId,
+    StageId,
+    StageRowId,
+    UserId,
+)
+from trellis.common.ledger.effects import Unauthorized
+from trellis.greenhouse_actions.adapters.harvest import Capabilities, Connected, CredentialRejectedError
+from trellis.greenhouse_actions.connection import Connection, ConnectionSettings
+from trellis.greenhouse_actions.domain.outcomes import Answered, NeverLeft, Reply
+from trellis.greenhouse_actions.domain.readings import (
+    Address,
+    ApplicationView,
+    CandidateView,
+    JobStage,
+    NoteView,
+    StageRow,
+)
+from trellis.greenhouse_actions.domain.requests import FromSpace, HarvestRequest, Route
+
+SERVICE_USER = UserId(4_400_199_003)
+PERSON = UserId(4_400_120_003)
+STAGES = ("Application Review", "Recruiter Call", "Coding Assessment", "Onsite", "Offer")
+
+
+class FakeHarvest:
+    """One account. A test acts as people do, breaks things by the attributes, and reads what was done.
+
+    Attributes:
+        moves: (application, stage) of each move that was made through the port.
+        written: Each note that was written through the port.
+        next_replies: Each replaces the answer of one write; called with the honest way to carry it out.
+        rejects: Raised by every reading while it is set.
+    """
+
+    capabilities = Capabilities(stage_history=True, transfer_guard=True, note_on_application=True, updated_filter=True)
+
+    def __init__(self) -> None:
+        self.job = JobId(4_120_077_003)
+        self.truth: dict[ApplicationId, ApplicationView] = {}
+        self.people: dict[CandidateId, CandidateView] = {}
+        self.plan = [
+            JobStage(id=StageId(7_310_086_003 + n), job_id=self.job, name=name, sort_order=n, active=True)
+            for n, name in enumerate(STAGES)
+        ]
+        self.hidden_jobs: set[JobId] = set()
+        self.notes_there: list[NoteView] = []
+        self.moves: list[tuple[ApplicationId, StageId]] = []
+        self.written: list[NoteView] = []
+        self.from_space = FromSpace.JOB_INTERVIEW_STAGE
+        self.is_blind = False
+        self.rejects: Unauthorized | None = None
+        self.next_replies: list[Callable[[Callable[[], Reply]], Reply]] = []
+        self.readings = 0
+        self._ids = 5_000_000_000
+
+    # -- people
+
+    def fresh(self) -> int:
+        self._ids += 1
+        return self._ids
+
+    def stage(self, name: str) -> StageId:
+        return next(stage.id for stage in self.plan if stage.name == name)
+
+    def apply(
+        self, stage: str = "Coding Assessment", emails: Iterable[str] = ("odessa@mail.example",)
+    ) -> ApplicationView:
+        candidate = CandidateView(
+            id=CandidateId(self.fresh()), addresses=tuple(Address(value=e, type="personal") for e in emails)
+        )
+        self.people[candidate.id] = candidate
+        view = ApplicationView(
+            id=ApplicationId(self.fresh()),
+            candidate_id=candidate.id,
+            job_id=self.job,
+            status=ApplicationStatus.ACTIVE,
+            created_at=datetime.now(UTC),
+        )
+        self.truth[view.id] = view
+        return self.enter(view.id, self.stage(stage))
+
+    def enter(self, application: ApplicationId, stage: StageId) -> ApplicationView:
+        name = next(item.name for item in self.plan if item.id == stage)
+        view = replace(
+            self.truth[application],
+            stage_id=stage,
+            stage_name=name,
+            row_id=StageRowId(self.fresh()),
+            entered_at=datetime.now(UTC),
+        )
+        self.truth[application] = view
+        return view
+
+    def end(self, application: ApplicationId, status: ApplicationStatus) -> None:
+        self.truth[application] = replace(self.truth[application], status=status, stage_id=None, row_id=None)
+
+    def person_note(self, application: ApplicationId, body: str, at: datetime | None = None) -> None:
+        self._keep(application, PERSON, body, at or datetime.now(UTC))
+
+    # -- the port
+
+    def _read(self) -> None:
+        self.readings += 1
+        if self.rejects is not None:
+            raise CredentialRejectedError(self.rejects)
+
+    def _shows(self, view: ApplicationView) -> bool:
+        return not self.is_blind and view.job_id not in self.hidden_jobs
+
+    async def applications(self, ids: Sequence[ApplicationId]) -> Mapping[ApplicationId, ApplicationView]:
+        self._read()
+        shown = {ident: self.truth[ident] for ident in ids if ident in self.truth}
+        return {ident: replace(view, entered_at=None) for ident, view in shown.items() if self._shows(view)}
+
+    async def current_stages(self, ids: Sequence[ApplicationId]) -> Mapping[ApplicationId, StageRow]:
+        self._read()
+        return {
+            view.id: StageRow(
+                id=view.row_id, application_id=view.id, stage_id=view.stage_id, entered_at=view.entered_at
+            )
+            for view in (self.truth[ident] for ident in ids if ident in self.truth)
+            if self._shows(view) and view.row_id is not None and view.stage_id is not None
+        }
+
+    async def candidates(self, ids: Sequence[CandidateId]) -> Mapping[CandidateId, CandidateView]:
+        self._read()
+        return {} if self.is_blind else {ident: self.people[ident] for ident in ids if ident in self.people}
+
+    async def visible_jobs(self, ids: Sequence[JobId]) -> frozenset[JobId]:
+        self._read()
+        return frozenset() if self.is_blind else frozenset({self.job} & set(ids) - self.hidden_jobs)
+
+    async def stages(self, job: JobId) -> Sequence[JobStage]:
+        self._read()
+        return [stage for stage in reversed(self.plan) if stage.job_id == job]
+
+    async def sees_anything(self) -> bool:
+        self._read()
+        return not self.is_blind
+
+    async def notes(self, application: ApplicationId, author: UserId | None, not_before: datetime) -> list[NoteView]:
+        self._read()
+        return [
+            note
+            for note in reversed(self.notes_there)
+            if note.application_id == application
+            and author in (None, note.user_id)
+            and note.created_at >= not_before
+            and not self.is_blind
+        ]
+
+    async def allow(self, calls: int) -> None:
+        return None
+
+    async def reserve(self) -> timedelta | None:
+        return None
+
+    async def send(self, request: HarvestRequest, *, leave_before: float) -> Reply:
+        if time.monotonic() >= leave_before:
+            return NeverLeft(reason="the application was read too long ago", wait=timedelta())
+
+        def honestly() -> Reply:
+            return self._move(request) if request.route is Route.MOVE else self._note(request)
+
+        return self.next_replies.pop(0)(honestly) if self.next_replies else honestly()
+
+    def _move(self, request: HarvestRequest) -> Reply:
+        view = self.truth.get(ApplicationId(int(request.path.split("/")[2])))
+        if view is None or not self._shows(view):
+            return Answered(status=404)
+        present = view.stage_id if self.from_space is FromSpace.JOB_INTERVIEW_STAGE else view.row_id
+        target = StageId(int(request.body["to_stage_id"]))
+        stages = {stage.id for stage in self.plan if stage.active}
+        if not view.is_active or request.body["from_stage_id"] != present or target not in stages - {view.stage_id}:
+            return Answered(status=422, message="from_stage_id does not match the current stage")
+        self.enter(view.id, target)
+        self.moves.append((view.id, target))
+        return Answered(status=204)
+
+    def _note(self, request: HarvestRequest) -> Reply:
+        body = request.body
+        view = self.truth.get(ApplicationId(int(body["application_id"])))
+        if view is None or view.candidate_id != body["candidate_id"]:
+            return Answered(status=422)
+        author = UserId(int(body.get("user_id", SERVICE_USER)))
+        note = self._keep(view.id, author, str(body["body"]), datetime.now(UTC))
+        self.written.append(note)
+        return Answered(status=201, note_id=note.id)
+
+    def _keep(self, application: ApplicationId, author: UserId, body: str, at: datetime) -> NoteView:
+        note = NoteView(id=self.fresh(), application_id=application, user_id=author, created_at=at, body=body)
+        self.notes_there.append(note)
+        return note
+
+
+class FakeHarvests:
+    """The Greenhouses of accounts that a test connected."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.harvest = FakeHarvest()
+        self.connection = Connection(
+            account=AccountId("acme"),
+            api_version="v3",
+            base_url="https://harvest.example/v3",
+            token_url="https://auth.example/token",
+            client_id="c",
+            client_secret="s",
+            service_user_id=SERVICE_USER,
+            settings=ConnectionSettings.parse(settings),
+        )
+
+    async def of(self, account: AccountId) -> Connected:
+        return Connected(connection=self.connection, harvest=self.harvest)
+
+    async def remember_space(self, connection: Connection, space: FromSpace) -> None:
+        self.connection = replace(self.connection, from_space=space)
