@@ -58,11 +58,12 @@ async def assert_absent_from_database(system: System, canaries: list[str]) -> No
         )
         assert len(columns) > 100
         for schema, table, column, kind in columns:
-            value = f"convert_from({column}, 'LATIN1')" if kind == "bytea" else f"{column}::text"
             for canary in canaries:
-                count = await connection.fetchval(
-                    f'select count(*) from {schema}."{table}" where position(lower($1) in lower({value})) > 0', canary
-                )
+                if kind == "bytea":
+                    check, wanted = f"position($1::bytea in {column}) > 0", canary.encode()
+                else:
+                    check, wanted = f"position(lower($1::text) in lower({column}::text)) > 0", canary
+                count = await connection.fetchval(f'select count(*) from {schema}."{table}" where {check}', wanted)
                 assert count == 0, f"{schema}.{table}.{column} holds {canary!r}"
     finally:
         await connection.close()

@@ -158,8 +158,9 @@ def keys_generate() -> None:
 @cli.command()
 @click.argument("application", type=int)
 @click.option("--account", help="Needed only when several accounts have this id.")
+@click.option("--all", "whole", is_flag=True, help="Also the rules whose trigger was another.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def why(application: int, account: str | None, *, as_json: bool) -> None:
+def why(application: int, account: str | None, *, whole: bool, as_json: bool) -> None:
     """Tell the story of APPLICATION (its Greenhouse id): what came in, what was decided and why."""
     story = _with_clients(lambda found: asking.why(found, application, account))
     if as_json:
@@ -171,6 +172,8 @@ def why(application: int, account: str | None, *, as_json: bool) -> None:
     for heading in ("when (UTC)", "what", "text"):
         table.add_column(heading, overflow="fold", vertical="top")
     for step in story["steps"]:
+        if step.get("verdict") == "untriggered" and not whole:
+            continue
         until = f" until {step['until'][:19].replace('T', ' ')}" if step["until"] else ""
         table.add_row(step["at"][:19].replace("T", " "), step["kind"], step["text"] + until)
     Console(width=None if sys.stdout.isatty() else 140, highlight=False).print(table)

@@ -11,6 +11,12 @@ from trellis.workflow.adapters.event_store import Recorded
 from trellis.workflow.domain import events as e
 
 Step = dict[str, Any]
+_VERDICTS = {
+    "fired": "fired",
+    "no": "did not fire",
+    "unknown": "could not be decided",
+    "untriggered": "was not asked",
+}
 
 
 def steps_of(log: Sequence[Recorded]) -> list[Step]:
@@ -120,7 +126,7 @@ def _entered(event: e.StageEntered) -> Iterator[Step]:
 def _judged(event: e.RulesJudged) -> Iterator[Step]:
     about = f" on {event.subject}" if event.subject else ""
     for rule in event.rules:
-        words = {"fired": "fired", "no": "did not fire", "unknown": "could not be decided"}[rule.verdict]
+        words = _VERDICTS[rule.verdict]
         yield _step(
             "decision",
             f'rule "{rule.rule}" of {rule.workflow} v{rule.version} {words}{about}: {rule.reason}',

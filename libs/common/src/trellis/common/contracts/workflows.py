@@ -19,12 +19,21 @@ def _listed(value: object) -> object:
 
 
 StageRef = Annotated[int, Field(gt=0)] | Annotated[str, StringConstraints(min_length=1, max_length=255)]
-Stages = Annotated[list[StageRef], BeforeValidator(_listed), Field(min_length=1)]
+Stages = Annotated[
+    list[StageRef], BeforeValidator(_listed, json_schema_input_type=StageRef | list[StageRef]), Field(min_length=1)
+]
 """One stage or several, each by its Greenhouse id or by its exact name."""
-Jobs = Annotated[list[Annotated[int, Field(gt=0)]], BeforeValidator(_listed), Field(min_length=1)]
+JobRef = Annotated[int, Field(gt=0)]
+Jobs = Annotated[
+    list[JobRef], BeforeValidator(_listed, json_schema_input_type=JobRef | list[JobRef]), Field(min_length=1)
+]
 """One job or several, by Greenhouse id."""
 IntegrityWord = Literal["none", "suspected", "detected"]
-Integrities = Annotated[list[IntegrityWord], BeforeValidator(_listed), Field(min_length=1)]
+Integrities = Annotated[
+    list[IntegrityWord],
+    BeforeValidator(_listed, json_schema_input_type=IntegrityWord | list[IntegrityWord]),
+    Field(min_length=1),
+]
 AssessmentRef = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
@@ -114,26 +123,22 @@ class AddNote(_Shape):
         return self
 
 
+def _note(value: object) -> object:
+    """A note may be nothing (the usual text), a text, or its full form."""
+    if value is None:
+        return {}
+    return {"text": value} if isinstance(value, str) else value
+
+
 class Action(_Shape):
     """An action: exactly one."""
 
     send_assessment: AssessmentRef | None = None
-    add_note: AddNote | None = None
+    add_note: Annotated[AddNote | None, BeforeValidator(_note, json_schema_input_type=AddNote | str | None)] = None
     move: StageRef | None = None
     """`next`, or a stage of the same job by id or name."""
     ask_approval: Annotated[str, StringConstraints(min_length=1, max_length=500)] | None = None
     """Holds the rest of the rule until a person decides; the text says what is asked."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _plain_note(cls, value: object) -> object:
-        if isinstance(value, dict) and "add_note" in value:
-            note = value["add_note"]
-            if note is None:
-                return {**value, "add_note": {}}
-            if isinstance(note, str):
-                return {**value, "add_note": {"text": note}}
-        return value
 
     @model_validator(mode="after")
     def _one(self) -> Self:

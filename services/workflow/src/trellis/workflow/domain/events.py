@@ -130,12 +130,12 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleJudged:
-    """What one rule came to: fired, not, or unknown, and why."""
+    """What one rule came to and why; `untriggered` when its trigger was another."""
 
     workflow: str
     version: int
     rule: str
-    verdict: Literal["fired", "no", "unknown"]
+    verdict: Literal["fired", "no", "unknown", "untriggered"]
     reason: str
     comparisons: tuple[Comparison, ...] = ()
 

@@ -84,7 +84,9 @@ def _verdict(
     values: Mapping[str, r.Value],
     result: AssessmentCompleted | None,
 ) -> e.RuleJudged:
-    def said(verdict: Literal["fired", "no", "unknown"], reason: str, seen: tuple[r.Seen, ...] = ()) -> e.RuleJudged:
+    def said(
+        verdict: Literal["fired", "no", "unknown", "untriggered"], reason: str, seen: tuple[r.Seen, ...] = ()
+    ) -> e.RuleJudged:
         comparisons = tuple(
             e.Comparison(field=item.field, value=item.value, wanted=item.wanted, verdict=item.verdict) for item in seen
         )
@@ -99,7 +101,7 @@ def _verdict(
 
     untriggered = _why_untriggered(rule.trigger, visit, result)
     if untriggered is not None:
-        return said("no", untriggered)
+        return said("untriggered", untriggered)
     verdict, seen = r.judge(rule.condition, values, visit.stage_name)
     if verdict is None:
         missing = sorted({item.field for item in seen if item.verdict is None})

@@ -1,0 +1,57 @@
+"""References to secrets, settings, and the schema that editors get."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from jsonschema import Draft202012Validator
+from ruamel.yaml import YAML
+from tests.unit.test_documents import example
+
+from trellis.cli.account_file import resolve
+from trellis.cli.main import cli
+from trellis.common.contracts.connection_settings import SETTINGS, for_owner
+from trellis.common.errors import InputError
+
+
+def test_secrets_come_from_the_environment_or_a_file(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("s3cret\n")
+    assert resolve("env:KEY", {"KEY": "v"}, tmp_path) == "v"
+    assert resolve("file:key", {}, tmp_path) == "s3cret"
+
+
+@pytest.mark.parametrize("reference", ["env:MISSING", "env:EMPTY", "file:missing", "file:empty"])
+def test_a_secret_that_is_not_there_is_told_by_its_reference(tmp_path: Path, reference: str) -> None:
+    (tmp_path / "empty").touch()
+    with pytest.raises(InputError, match=reference):
+        resolve(reference, {"EMPTY": ""}, tmp_path)
+
+
+def test_the_printed_schema_takes_the_documented_example_and_refuses_a_misspelt_setting() -> None:
+    schema = json.loads(CliRunner().invoke(cli, ["schema"]).output)
+    Draft202012Validator.check_schema(schema)
+    validator = Draft202012Validator(schema)
+    document = YAML(typ="safe").load(example())
+    assert list(validator.iter_errors(document)) == []
+    document["greenhouse"]["settings"]["note.visibilty"] = "public"
+    assert list(validator.iter_errors(document))
+
+
+def test_every_setting_reaches_the_services_it_is_for() -> None:
+    everything = {name: setting.default for name, setting in SETTINGS.items()}
+    reached = {
+        name for owner in ("ingest", "greenhouse-actions", "assessments") for name in for_owner(everything, owner)
+    }
+    assert reached == set(SETTINGS)
+
+
+def test_the_command_without_a_key_ring_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    from trellis.common.errors import PermanentError
+
+    monkeypatch.delenv("TRELLIS_KEYRING_FILE", raising=False)
+    result = CliRunner().invoke(cli, ["endpoints"])
+    assert isinstance(result.exception, PermanentError)
+    assert "TRELLIS_KEYRING_FILE" in str(result.exception)
