@@ -119,6 +119,8 @@ async def test_a_report_that_never_gets_ready_is_shown_as_overdue_and_read_on_sl
     bench.twin.switches["report.not_ready_reads"] = 6
     bench.twin.submit(WHO, TEST)
     await bench.take(bench.signal(SignalKind.COMPLETED))
+    await bench.run()
+    await bench.execute("update invite set poll_step = 500, poll_at = clock_timestamp()")  # a day later
 
     async def overdue() -> bool:
         return bool(await bench.fetch("select 1 from invite where overdue_at is not null"))
@@ -353,7 +355,7 @@ async def test_once_the_first_has_its_result_the_second_is_invited_of_its_own_an
 
 async def test_with_internal_ids_each_application_gets_its_own_result(bench: Bench) -> None:
     await bench.connect(
-        invite__internal_id_mode="parentheses", result__on_collision="newest", invite__poll_interval=0.05
+        invite__internal_id_mode="parenthesised", result__on_collision="newest", invite__poll_interval=0.05
     )
     bench.twin.switches["invite.internal_id_mode"] = "parentheses"
     await invited(bench, 1)

@@ -93,7 +93,7 @@ def test_the_request_is_the_recorded_one() -> None:
 
 
 def test_link_only_and_internal_ids_change_the_request() -> None:
-    options = Options(delivery=Delivery.LINK_ONLY, internal_ids=InternalIds.PARENTHESES)
+    options = Options(delivery=Delivery.LINK_ONLY, internal_ids=InternalIds.PARENTHESISED)
     body = to_body(to_request(WHO, recorded()[0], ApplicationId(900145), options, read_at=0.0))
     assert body["candidates"] == [f"{WHO} (ghapp_900145)"]
     assert body["skip_send"] is True

@@ -8,6 +8,7 @@ import pytest
 
 from trellis.assessments.domain.options import KNOWN, Delivery, Options, Reinvite, parse
 from trellis.assessments.domain.polling import next_reading
+from trellis.common.contracts.connection_settings import SETTINGS
 from trellis.common.errors import InputError
 
 
@@ -29,6 +30,7 @@ def test_each_setting_is_taken_over() -> None:
             "report.poll_schedule": [0.1, 0.2],
             "invite.poll_interval": 0.5,
             "rate.max_per_second": 0.5,
+            "rate.concurrency": 3.0,
             "cap.invites_per_hour": 7,
             "credential.retry_s": 0.2,
             "note.include_report_link": False,
@@ -37,13 +39,26 @@ def test_each_setting_is_taken_over() -> None:
         }
     )
     assert (options.delivery, options.reinvite) == (Delivery.LINK_ONLY, Reinvite.ALWAYS)
-    assert options.poll_schedule == (0.1, 0.2)
+    assert options.poll_schedule == (0.1, 0.2, *(3600.0,) * 23)
     assert options.poll_interval == timedelta(seconds=0.5)
-    assert (options.max_per_second, options.invites_per_hour) == (0.5, 7)
+    assert (options.max_per_second, options.concurrency, options.invites_per_hour) == (0.5, 3, 7)
     assert options.credential_retry == timedelta(seconds=0.2)
     assert not options.include_report_link
     assert options.paths.report == "/v2/{assessment_id}/of/{email}"
     assert options.paths.candidate == Options().paths.candidate
+
+
+def test_a_schedule_of_a_day_or_more_is_not_made_longer() -> None:
+    assert parse({"report.poll_schedule": [86_400, 5]}).poll_schedule == (86_400, 5)
+
+
+def test_every_setting_that_the_accounts_file_sends_here_is_known_with_its_default() -> None:
+    ours = [setting for setting in SETTINGS.values() if "assessments" in setting.owners]
+    assert len(ours) > 15
+    assert parse({setting.name: setting.default for setting in ours}) == Options()
+    for setting in ours:
+        for choice in setting.schema.get("enum", []):  # type: ignore[attr-defined]
+            parse({setting.name: choice})
 
 
 def test_null_takes_the_cap_away() -> None:
@@ -60,7 +75,7 @@ def test_null_takes_the_cap_away() -> None:
         ("invite.poll_interval", 0),
         ("invite.poll_interval", "6h"),
         ("report.poll_schedule", []),
-        ("report.poll_schedule", [60, 0]),
+        ("report.poll_schedule", [60, -1]),
         ("report.poll_schedule", [60, True]),
         ("report.poll_schedule", 60),
         ("report.score_scale", 0),

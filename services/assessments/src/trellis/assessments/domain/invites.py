@@ -125,7 +125,7 @@ class InviteRequest:
 
 def internal_id(application: ApplicationId, mode: InternalIds) -> str | None:
     """Return the id by which a report names *application*; None when the account uses none."""
-    return f"ghapp_{application}" if mode is InternalIds.PARENTHESES else None
+    return f"ghapp_{application}" if mode is InternalIds.PARENTHESISED else None
 
 
 def to_request(

@@ -61,7 +61,7 @@ class InternalIds(StrEnum):
     """Whether an invite's entry carries our id, as `address (id)`."""
 
     OFF = "off"
-    PARENTHESES = "parentheses"
+    PARENTHESISED = "parenthesised"
 
 
 class Duplicate(StrEnum):
@@ -89,13 +89,17 @@ class Paths:
     report: str = "/organization/candidates/{email}/{assessment_id}"
 
 
+def _then_hourly(waits: tuple[float, ...]) -> tuple[float, ...]:
+    return waits + (HOURLY,) * max(0, int((24 * HOURLY - sum(waits)) // HOURLY))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """What an account sets of its Coderbyte connection.
 
     Attributes:
-        poll_schedule: Waits between readings of a report that is not ready; when they are used up a person
-            is told, and it is read at *poll_interval*.
+        poll_schedule: Waits between readings of a report that is not ready: those named, then hourly to 24
+            hours (fact sheet, section 5). Used up, a person is told, and it is read at *poll_interval*.
         poll_interval: How often an open invite's report is read without any webhook.
         max_per_second: Calls a second, over all replicas.
         concurrency: Calls at once of one replica.
@@ -117,8 +121,7 @@ class Options:
     on_collision: OnCollision = OnCollision.ALL_OPEN
     time_unit: TimeUnit = TimeUnit.MINUTES
     score_scale: float = 100.0
-    # 1, 2, 5, 10, 30 minutes, then hourly to 24 hours (fact sheet, section 5).
-    poll_schedule: tuple[float, ...] = (60.0, 120.0, 300.0, 600.0, 1800.0, *(HOURLY,) * 23)
+    poll_schedule: tuple[float, ...] = _then_hourly((60.0, 120.0, 300.0, 600.0, 1800.0))
     poll_interval: timedelta = timedelta(hours=6)
     max_per_second: float = 2.0
     concurrency: int = 2
@@ -161,7 +164,8 @@ def _some_seconds(value: Value) -> Value:
 
 
 def _count(value: Value) -> Value:
-    return value if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 1000 else None
+    number = _number(value)
+    return int(number) if number is not None and number.is_integer() and 1 <= number <= 1000 else None
 
 
 def _cap(value: Value) -> Value:
@@ -174,7 +178,8 @@ def _schedule(value: Value) -> Value:
     if not isinstance(value, list | tuple) or not 1 <= len(value) <= 500:
         return None
     waits = tuple(_number(item) for item in value)
-    return waits if all(wait is not None and wait > 0 for wait in waits) else None
+    named = tuple(wait for wait in waits if wait is not None and wait >= 0)
+    return _then_hourly(named) if len(named) == len(waits) else None
 
 
 def _path(*segments: str) -> tuple[Callable[[Value], Value], str]:
@@ -211,7 +216,7 @@ _TABLE: Final[dict[str, tuple[str, Callable[[Value], Value], str]]] = {
     "report.pick_attempt": ("pick_attempt", *_choice(PickAttempt)),
     "report.time_taken_unit": ("time_unit", *_choice(TimeUnit)),
     "report.score_scale": ("score_scale", _positive, "a number above 0"),
-    "report.poll_schedule": ("poll_schedule", _schedule, "a list of 1 to 500 waits in seconds, each above 0"),
+    "report.poll_schedule": ("poll_schedule", _schedule, "a list of 1 to 500 waits in seconds, each 0 or more"),
     "result.on_collision": ("on_collision", *_choice(OnCollision)),
     "rate.max_per_second": ("max_per_second", _positive, "a number above 0"),
     "rate.concurrency": ("concurrency", _count, "a whole number from 1 to 1000"),
