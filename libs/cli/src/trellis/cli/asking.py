@@ -94,3 +94,32 @@ async def brakes(clients: Clients, account: str) -> dict[str, list[dict[str, Any
         answer = await clients[service].call("GET", f"/internal/v1/accounts/{account}/brakes")
         found[service] = answer["brakes"] if isinstance(answer, dict) else answer
     return found
+
+
+async def parked(clients: Clients, account: str) -> list[dict[str, Any]]:
+    """Return what waits for a person in both effect services, the oldest first; each row has its service."""
+    found: list[dict[str, Any]] = []
+    for service in EFFECT_SERVICES:
+        answer = await clients[service].call("GET", f"/internal/v1/accounts/{account}/parked")
+        found += [{**row, "service": service} for row in answer["parked"]]
+    return sorted(found, key=lambda row: str(row["since"]))
+
+
+async def settle(clients: Clients, account: str, command: str, order: str, *, by: str, reason: str) -> str:
+    """Give a person's word on one parked effect and return the state it is in then.
+
+    Raises:
+        PermanentError: No effect service knows the command in this account, or it is not parked.
+    """
+    said = None
+    for service in EFFECT_SERVICES:
+        path = f"/internal/v1/accounts/{account}/intents/{command}/{order}"
+        try:
+            answer = await clients[service].call("POST", path, {"by": by, "reason": reason})
+        except PermanentError as error:
+            if "404" in str(error):
+                said = error
+                continue
+            raise
+        return str(answer["state"])
+    raise said or PermanentError(f"no effect {command} is known")

@@ -193,6 +193,44 @@ def redecide(application: int, account: str) -> None:
 
 
 @cli.group()
+def parked() -> None:
+    """What waits for a person: see it, and decide it."""
+
+
+@parked.command("list")
+@click.option("--account", required=True)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def parked_list(account: str, *, as_json: bool) -> None:
+    """List parked effects with their reason and what would mend each."""
+    rows = _with_clients(lambda found: asking.parked(found, account))
+    if as_json:
+        click.echo(json.dumps(rows))
+        return
+    for row in rows:
+        click.echo(f"{row['id']}  {row['action']} for application {row['application_id']} since {row['since'][:19]}")
+        click.echo(f"  why     {row['cause']}")
+        click.echo(f"  remedy  {row['remedy'] or 'redrive or drop it'}")
+    if not rows:
+        click.echo("nothing is parked")
+
+
+def _order(name: str, text: str) -> None:
+    @parked.command(name, help=text)
+    @click.argument("command")
+    @click.option("--account", required=True)
+    @click.option("--reason", default="", help="Kept in the story; no personal data.")
+    def give(command: str, account: str, reason: str) -> None:
+        by = f"cli:{getpass.getuser()}"
+        state = _with_clients(lambda found: asking.settle(found, account, command, name, by=by, reason=reason))
+        click.echo(f"{command}: {state}")
+
+
+_order("confirm", "Say that the effect in doubt did happen: it counts as done and is never sent again.")
+_order("redrive", "Try again. For an invite in doubt this may send a second mail: ask the candidate first.")
+_order("drop", "Give the effect up: it will not be made.")
+
+
+@cli.group()
 def brake() -> None:
     """Stop effects at once, and let them go on: an account, a connection or a workflow."""
 

@@ -428,6 +428,17 @@ class Ledger:
             for row in rows
         ]
 
+    async def parked(self, account: AccountId, *, most: int = 500) -> list[dict[str, Any]]:
+        """Return what waits for a person, the oldest first: id, application, action, cause, remedy, since."""
+        async with acquired(self._pool) as connection:
+            rows = await connection.fetch(
+                "select id, application_id, action, state, cause, remedy, attempt, updated_at as since from intent "
+                "where account_id = $1 and state in ('parked', 'in_doubt') order by updated_at limit $2",
+                account,
+                most,
+            )
+        return [{**dict(row), "state": "parked", "in_doubt": row["state"] == State.IN_DOUBT} for row in rows]
+
     async def counts(self) -> dict[tuple[str, str], int]:
         """Return how many rows stand in each open state: (account, state) -> count."""
         async with acquired(self._pool) as connection:

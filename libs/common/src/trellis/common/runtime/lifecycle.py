@@ -35,6 +35,9 @@ from trellis.common.store.postgres import Pool, acquired, open_pool
 
 log = structlog.get_logger()
 
+YOUNG_OBJECTS = 10_000
+"""New objects after which the collector looks for cycles; at Python's 700 it looks several times a message."""
+
 
 @dataclass(slots=True, kw_only=True)
 class Kit:
@@ -131,6 +134,7 @@ async def _run_parts(parts: Parts, kit: Kit, settings: Settings, stop: asyncio.E
         kit.health.starting = None
         gc.collect()
         gc.freeze()
+        gc.set_threshold(YOUNG_OBJECTS, 20, 20)
         log.info("service.started")
         done, _ = await asyncio.wait({stopping, *background, *consuming}, return_when=asyncio.FIRST_COMPLETED)
         kit.health.draining = True

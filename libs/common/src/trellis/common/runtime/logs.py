@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import structlog
+from pydantic_core import to_json
 
 from trellis.common.errors import TrellisError
 
@@ -73,14 +75,13 @@ def configure(service: str, version: str, level: str) -> None:
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
             _Stamp(service, version),
             _safe_exception,
             _allow_list,
-            structlog.processors.JSONRenderer(),
+            _render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+        logger_factory=structlog.WriteLoggerFactory(sys.stdout),
         cache_logger_on_first_use=True,
     )
     root = logging.getLogger()
@@ -95,6 +96,7 @@ class _Stamp:
         self._fields = {"service": service, "version": version}
 
     def __call__(self, _logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        event["timestamp"] = datetime.now(UTC).isoformat().replace("+00:00", "Z")
         event.update(self._fields)
         return event
 
@@ -116,12 +118,17 @@ def _safe_exception(_logger: object, _method: str, event: structlog.typing.Event
 
 
 def _allow_list(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    if event.keys() <= ALLOWED:
+        return event
     dropped = [key for key in event if key not in ALLOWED]
     for key in dropped:
         del event[key]
-    if dropped:
-        event["dropped"] = sorted(dropped)
+    event["dropped"] = sorted(dropped)
     return event
+
+
+def _render(_logger: object, _method: str, event: structlog.typing.EventDict) -> str:
+    return to_json(event, fallback=repr).decode()
 
 
 class _Bridge(logging.Handler):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.exposition import generate_latest as _text
 from prometheus_client.openmetrics.exposition import generate_latest as _openmetrics
 
@@ -20,6 +20,7 @@ class Metrics:
     """
 
     def __init__(self, service: str) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         self._prefix = f"trellis_{service.replace('-', '_')}"
 
