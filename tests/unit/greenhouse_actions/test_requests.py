@@ -98,6 +98,7 @@ def test_a_note_never_exceeds_its_length_and_is_always_found_again(text: str, mo
 def test_a_long_note_is_cut_outside_of_an_escaped_sign() -> None:
     body = note_body("<" * 100, MARKER, NoteStyle(most_characters=101), None)
     text, _, marker = body.rpartition("\n")
+    assert len(body) <= 101
     assert marker == MARKER and text.endswith("…") and set(text[:-1].split("&lt;")) == {""}
 
 
@@ -140,3 +141,9 @@ def test_any_other_link_is_left_out(link: str | None) -> None:
 def test_a_sandboxs_link_is_allowed_by_host_and_port() -> None:
     assert allowed_link("http://127.0.0.1:8099/r", (*HOSTS, "127.0.0.1:8099")) is not None
     assert allowed_link("http://127.0.0.1:8098/r", (*HOSTS, "127.0.0.1:8099")) is None
+
+
+@pytest.mark.parametrize("text", ["a" * 1000, "a\n" * 500, "a" * 90 + "\nb", "&" * 50])
+def test_a_long_note_leaves_room_for_its_marker(text: str) -> None:
+    body = note_body(text, MARKER, NoteStyle(most_characters=100), None)
+    assert len(body) <= 100 and body.endswith(f"…\n{MARKER}")
