@@ -113,8 +113,8 @@ class MemorySpool:
 
     async def backlog(self) -> tuple[int, float]:
         self._check()
-        oldest = min((row.created_at for row in self._rows.values()), default=self._monotonic())
-        return len(self._rows), self._monotonic() - oldest
+        now = self._monotonic()
+        return len(self._rows), max((now - row.created_at for row in self._rows.values()), default=0.0)
 
 
 class MemoryBodies:

@@ -147,7 +147,7 @@ async def running(database: str, broker: Broker, **changed: Any) -> AsyncIterato
         {"database_url": database, "broker_url": broker.url, "keyring_file": "unused", "listen": "127.0.0.1:0"}
         | changed
     )
-    pool = await open_pool(database, name="test", schema="ingest")
+    pool = await open_pool(settings.database_url.get_secret_value(), name="test", schema="ingest")
     publishing = BrokerLink(settings.broker_url.get_secret_value(), f"test-{uuid.uuid4().hex[:8]}")
     kit = Kit(
         pool=pool,

@@ -22,7 +22,8 @@ log = structlog.get_logger()
 
 BATCH: Final = 50
 """Rows in flight at once: few, so that live webhooks find the broker free."""
-LEASE_SECONDS: Final = 30.0
+LEASE_SECONDS: Final = 10.0
+"""How long a claimed row is left to its process; publishing is given half of it."""
 UNROUTABLE_SECONDS: Final = 30.0
 """How long a row is left alone that no queue takes, so that others pass it."""
 _AWAY: Final = "away"
@@ -83,11 +84,11 @@ class Drain:
         if not messages:
             return 0
         results = await asyncio.gather(*(self._publish(message) for message in messages))
-        failpoint("ingest.spool_drain.after_publish")
         confirmed = [one.position for one, result in zip(messages, results, strict=True) if result is None]
         away = [one.position for one, result in zip(messages, results, strict=True) if result is _AWAY]
         unroutable = [one.position for one, result in zip(messages, results, strict=True) if result is _UNROUTABLE]
         if confirmed:
+            failpoint("ingest.spool_drain.after_publish")
             await self._store.remove(confirmed)
             self._drained.inc(len(confirmed))
         if away:
@@ -101,7 +102,7 @@ class Drain:
 
     async def _publish(self, message: SpooledMessage) -> str | None:
         try:
-            await self._publisher.publish(message.body, message.routing_key, wait_seconds=LEASE_SECONDS / 3)
+            await self._publisher.publish(message.body, message.routing_key, wait_seconds=LEASE_SECONDS / 2)
         except BrokerAwayError:
             return _AWAY
         except PermanentError:

