@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 from tests.integration.assessments.bench import ACME, TEST, WHO, Bench
 
-from trellis.common.contracts.commands import SendInvite
+from trellis.common.contracts.commands import Action, SendInvite
 from trellis.common.contracts.facts import CandidateUpdated, SignalKind
 from trellis.common.contracts.identifiers import AccountId, CandidateId, CommandId
 from trellis.common.contracts.outcomes import OutcomeState
@@ -349,6 +349,36 @@ async def test_a_worker_killed_with_its_request_under_way_leaves_an_invite_in_do
     assert (await bench.state(command), bench.mails()) == ("in_doubt", 1)
     await bench.take(bench.signal(SignalKind.STARTED))
     assert (await bench.state(command), bench.mails()) == ("done", 1)
+
+
+async def test_two_applications_of_one_person_made_ready_before_send_one_mail_whatever_the_lease(bench: Bench) -> None:
+    await bench.connect(cap__invites_per_hour=1)
+    bench.gate.addresses[9] = "other@mail.example"
+    await bench.take(bench.invite(9, candidate=9))
+    await bench.run()  # uses the cap up
+    first, second = bench.invite(1), bench.invite(2)
+    await bench.take(first)
+    await bench.run()
+    await bench.take(second)
+    await bench.run()
+    await bench.connect()  # no cap any more
+    for _ in range(4):
+        await bench.execute("update intent set due_at = clock_timestamp() where state = 'waiting'")
+        await bench.run()
+    assert bench.mails() == 1
+    assert sorted([await bench.state(first), await bench.state(second)]) == ["done", "waiting"]
+
+
+async def test_a_worker_whose_claim_lapsed_makes_nothing_ready(bench: Bench) -> None:
+    command = bench.invite()
+    await bench.take(command)
+    ledger, effect = bench.one.api.ledger, bench.one.runner._effects[Action.INVITE]
+    lapsed = await ledger.claim_due(lease=timedelta(seconds=0.05), per_account=5, vendor="coderbyte")
+    await asyncio.sleep(0.1)
+    await ledger.claim_due(lease=timedelta(seconds=30), per_account=5, vendor="coderbyte")
+    (said,) = (await effect.prepare(ACME, lapsed)).values()
+    assert isinstance(said, Later)
+    assert await bench.fetch("select 1 from invite") == []
 
 
 # -- the credential

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from tests.integration.assessments.bench import ACME, TEST, WHO, Bench
 
+from trellis.common.contracts.commands import Action
 from trellis.common.contracts.envelope import Envelope
 from trellis.common.contracts.facts import SignalKind
 from trellis.common.contracts.identifiers import AccountId, stable_id
@@ -383,6 +384,20 @@ async def test_never_invites_once_over_all_visits_and_uses_the_result_in_the_new
     assert (await bench.state(again), bench.mails()) == ("superseded", 1)
     assert "earlier visit" in await bench.cause(again)
     assert [(r.visit, r.score) for r in await bench.results()] == [("n1", 66.0), ("n2", 66.0)]
+
+
+async def test_a_worker_that_dies_after_using_an_earlier_result_does_not_use_it_twice(bench: Bench) -> None:
+    await invited(bench)
+    bench.twin.submit(WHO, TEST)
+    await bench.take(bench.signal(SignalKind.COMPLETED))
+    await bench.until(bench.results)
+    await bench.take(bench.invite(visit="n2"))
+    ledger, effect = bench.one.api.ledger, bench.one.runner._effects[Action.INVITE]
+    claimed = await ledger.claim_due(lease=timedelta(seconds=0.1), per_account=5, vendor="coderbyte")
+    await effect.prepare(ACME, claimed)  # and dies before it records that the invite is overtaken
+    await asyncio.sleep(0.2)
+    await bench.run(rounds=2)
+    assert sorted(result.visit for result in await bench.results()) == ["n1", "n2"]
 
 
 async def test_a_result_that_comes_later_is_used_in_the_new_visit_to_the_same_stage_only(bench: Bench) -> None:

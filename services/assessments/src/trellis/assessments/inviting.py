@@ -75,7 +75,6 @@ class InviteEffect:
 
     action = Action.INVITE
     vendor = VENDOR
-    request_seconds = TOTAL_SECONDS + 2.0
 
     def __init__(
         self,
@@ -87,7 +86,10 @@ class InviteEffect:
         publisher: ResultPublisher,
         keyring: Keyring,
         clock: Clock,
+        *,
+        request_seconds: float = TOTAL_SECONDS,
     ) -> None:
+        self.request_seconds = request_seconds + 2.0  # with what the loop needs to end it
         self._pool = pool
         self._ledger = ledger
         self._gateway = gateway
@@ -165,6 +167,7 @@ class InviteEffect:
             _row(intent, whom, hashed, poll_after=organization.options.poll_interval),
             known_attempts=known,
             read_at=None if read_now or stored is None else stored.read_at,
+            ready_token=intent.lease_token,
         )
         return await self._make_ready(organization, intent, whom, new, request, insist=doubted)
 
@@ -213,6 +216,8 @@ class InviteEffect:
         """
         async with transaction(self._pool) as connection:
             await self._invites.lock_person(connection, intent.account, new.address_hash)
+            if not await self._invites.is_held(connection, intent.account, intent.id, intent.lease_token):
+                return Later(reason="another worker has taken this over", wait=timedelta(seconds=1))
             standing = await self._standing(connection, organization, intent, new.address_hash)
             if isinstance(standing, correlation.Go) or insist:
                 await self._invites.prepare(connection, new)

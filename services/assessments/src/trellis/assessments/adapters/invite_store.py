@@ -28,7 +28,7 @@ from trellis.common.store.postgres import Connection
 FollowKind = Literal["shared", "earlier"]
 _KNOWN: Final = (
     "v.command_id, v.application_id, v.visit, v.stage_id, v.assessment_id, i.state, i.attempt, v.doubted, "
-    "coalesce(i.lease_until > clock_timestamp() and v.prepared_at > i.lease_until - interval '90 seconds', false) as leaving, "
+    "coalesce(i.lease_until > clock_timestamp() and i.lease_token = v.ready_token, false) as leaving, "
     "v.progress, v.prepared_at, "
     "cardinality(v.known_attempts) > 0 as knew_attempts, v.follows"
 )
@@ -82,6 +82,8 @@ class NewInvite:
     known_attempts: frozenset[str] = frozenset()
     read_at: datetime | None = None
     """When the attempts were read; None for just now."""
+    ready_token: UUID | None = None
+    """The claim under which it is made ready; None when it only follows another."""
     follows: UUID | None = None
     follow_kind: FollowKind | None = None
     poll_after: timedelta | None = None
@@ -155,6 +157,17 @@ class InviteStore:
 
     # -- before it leaves
 
+    async def is_held(self, connection: Connection, account: AccountId, command: UUID, token: UUID) -> bool:
+        """Return whether the ledger row still is that claim's, and lock it if it is."""
+        return bool(
+            await connection.fetchval(
+                "select true from intent where account_id = $1 and id = $2 and lease_token = $3 for update",
+                account,
+                command,
+                token,
+            )
+        )
+
     async def prepare(self, connection: Connection, invite: NewInvite) -> None:
         """Write what an invite will be known by; committed before the request leaves, it matches any webhook."""
         sealed = await self._sealer.seal(
@@ -166,18 +179,19 @@ class InviteStore:
         )
         await connection.execute(
             "insert into invite as v (command_id, account_id, application_id, candidate_id, visit, stage_id, assessment_id, "
-            "correlationid, address_hash, address, known_attempts, read_at, follows, follow_kind, poll_at) "
+            "correlationid, address_hash, address, known_attempts, read_at, follows, follow_kind, poll_at, ready_token) "
             "values ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,coalesce($15, clock_timestamp()),$12,$13,"
-            "clock_timestamp() + make_interval(secs => $14)) "
+            "clock_timestamp() + make_interval(secs => $14), $16) "
             "on conflict (command_id) do update set candidate_id = excluded.candidate_id, "
             "address_hash = excluded.address_hash, address = excluded.address, "
             "known_attempts = excluded.known_attempts, read_at = excluded.read_at, prepared_at = clock_timestamp(), "
-            "follows = excluded.follows, follow_kind = excluded.follow_kind, poll_at = excluded.poll_at "
+            "follows = excluded.follows, follow_kind = excluded.follow_kind, poll_at = excluded.poll_at, "
+            "ready_token = excluded.ready_token "
             "where v.account_id = excluded.account_id",
             invite.command_id, invite.account, invite.application_id, invite.candidate_id, invite.visit, invite.stage_id,
             invite.assessment_id, invite.correlationid, invite.address_hash, sealed, sorted(invite.known_attempts),
             invite.follows, invite.follow_kind, None if invite.poll_after is None else invite.poll_after.total_seconds(),
-            invite.read_at,
+            invite.read_at, invite.ready_token,
         )  # fmt: skip
         await connection.execute(
             "update intent set candidate_id = $3 where id = $1 and account_id = $2 and candidate_id is distinct from $3",

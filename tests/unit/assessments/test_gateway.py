@@ -1,0 +1,60 @@
+"""The last instant before an invite leaves: its slot, and the age of what it rests on."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import replace
+from typing import Any
+
+from tests.fakes.coderbyte import CoderbyteTwin
+
+from trellis.assessments.adapters.coderbyte import Organization
+from trellis.assessments.domain.invites import Answered, InviteRequest, NeverLeft
+from trellis.assessments.domain.options import Options
+from trellis.assessments.gateway import Gateway
+from trellis.common.contracts.identifiers import AccountId
+from trellis.common.runtime.metrics import Metrics
+
+ORGANIZATION = Organization(
+    account=AccountId("acme"), base_url="", organization_id="o", api_key="key", options=Options(concurrency=1)
+)
+
+
+def gateway(twin: CoderbyteTwin) -> Gateway:
+    unused: Any = None
+    return Gateway(twin, unused, Metrics("assessments"))
+
+
+def request(twin: CoderbyteTwin) -> InviteRequest:
+    twin.add_assessment("t")
+    return InviteRequest(address="a@b.example", assessment_url=twin.listing[0]["public_url"], read_at=0.0)
+
+
+async def test_an_invite_whose_reading_is_too_old_does_not_leave() -> None:
+    twin = CoderbyteTwin()
+    wanted = request(twin)
+    seen = await gateway(twin).invite(ORGANIZATION, wanted, before=time.monotonic() - 0.01)
+    assert isinstance(seen, NeverLeft)
+    assert twin.calls["invite"] == 0
+
+
+async def test_an_invite_waits_for_a_slot_no_longer_than_its_reading_lasts() -> None:
+    twin = CoderbyteTwin()
+    wanted, sent, going = request(twin), twin.invite, asyncio.Event()
+
+    async def slow(organization: Organization, asked: InviteRequest) -> Any:
+        await going.wait()
+        return await sent(organization, asked)
+
+    twin.invite = slow  # type: ignore[method-assign]
+    made = gateway(twin)
+    first = asyncio.ensure_future(made.invite(ORGANIZATION, wanted, before=time.monotonic() + 9))
+    await asyncio.sleep(0)
+    started = time.monotonic()
+    second = await made.invite(ORGANIZATION, replace(wanted, address="c@d.example"), before=started + 0.1)
+    assert isinstance(second, NeverLeft)
+    assert time.monotonic() - started < 1.5
+    going.set()
+    assert isinstance(await first, Answered)
+    assert isinstance(await made.invite(ORGANIZATION, wanted, before=time.monotonic() + 9), Answered)
