@@ -6,6 +6,7 @@ and events, commands, timers and the read model are written together, or nothing
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -226,12 +227,11 @@ class Handler:
         await outbox.put(connection, [envelope for stream in changed for _, envelope in stream.commands])
 
     def _tell(self, streams: dict[UUID, _Stream], envelopes: Sequence[Envelope]) -> None:
-        appended = 0
-        for stream in streams.values():
-            for batch in stream.batches:
-                appended += len(batch.events)
-                for event in batch.events:
-                    self._events_total.labels(type(event).__name__).inc()
+        appended = Counter(
+            type(event).__name__ for stream in streams.values() for batch in stream.batches for event in batch.events
+        )
+        for name, count in appended.items():
+            self._events_total.labels(name).inc(count)
         for item in envelopes:
             log.info(
                 "message.handled",

@@ -6,8 +6,10 @@ Ids that must survive a retry or a restore are UUIDv5 of what they stand for. Gr
 
 from __future__ import annotations
 
+import hashlib
+from functools import lru_cache
 from typing import NewType
-from uuid import UUID, uuid5
+from uuid import UUID
 
 AccountId = NewType("AccountId", str)
 """A tenant: a slug of a-z, 0-9 and '-', chosen once in the account's file."""
@@ -35,9 +37,13 @@ def stable_id(*parts: object) -> UUID:
 
     Each part is written with its length, so that ("ab", "c") and ("a", "bc") differ.
     """
-    return uuid5(NAMESPACE, "".join(f"{len(text)}:{text};" for text in map(str, parts)))
+    name = "".join([f"{len(text)}:{text};" for text in map(str, parts)])
+    # What uuid.uuid5 does, at half its cost: a fact takes up to ten of these.
+    digest = hashlib.sha1(NAMESPACE.bytes + name.encode(), usedforsecurity=False).digest()
+    return UUID(bytes=digest[:16], version=5)
 
 
+@lru_cache(maxsize=4096)  # one batch asks for each of its streams several times
 def stream_id(account: AccountId, application: ApplicationId) -> UUID:
     """Return the id of an application's event stream."""
     return stable_id("stream", account, application)
