@@ -13,6 +13,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import to_json
 
 from trellis.common.contracts import commands, facts, outcomes
 from trellis.common.contracts.identifiers import AccountId
@@ -155,7 +156,7 @@ def encode(envelope: Envelope) -> bytes:
         if value is not None:
             head[key] = value
     data = _ADAPTERS[name].dump_json(envelope.data)
-    return json.dumps(head, separators=(",", ":")).encode()[:-1] + b',"data":' + data + b"}"
+    return to_json(head)[:-1] + b',"data":' + data + b"}"
 
 
 def decode(body: bytes) -> Envelope:
