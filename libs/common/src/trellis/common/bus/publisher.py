@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, cast
 from uuid import uuid4
 
 import aio_pika
 import aiormq
-from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
+from aio_pika.abc import AbstractChannel, AbstractConnection
 from pamqp.commands import Basic
 
 from trellis.common.bus.connection import BrokerLink
@@ -53,8 +53,6 @@ class BrokerPublisher:
     """
 
     def __init__(self, link: BrokerLink) -> None:
-        self._exchange: AbstractExchange | None = None
-        self._default: AbstractExchange | None = None
         self._channel: AbstractChannel | None = None
         self._lock = asyncio.Lock()
         self._link = link
@@ -62,19 +60,18 @@ class BrokerPublisher:
 
     async def _open(self, connection: AbstractConnection) -> None:
         self._channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
-        self._exchange = await self._channel.get_exchange(EXCHANGE, ensure=False)
-        self._default = self._channel.default_exchange
 
-    async def _usable(self) -> tuple[AbstractExchange, AbstractExchange]:
+    async def _usable(self) -> aiormq.Channel:
         if not self._link.is_up:
             raise BrokerAwayError("no connection to the broker")
         if self._channel is None or self._channel.is_closed:
             async with self._lock:
                 if self._channel is None or self._channel.is_closed:
                     await self._open(await self._link.connection())
-        if self._exchange is None or self._default is None:
+        if self._channel is None:
             raise BrokerAwayError("no channel to the broker")
-        return self._exchange, self._default
+        # The abstract type does not know `wait`; aio-pika's channels are always of this class.
+        return cast(aiormq.Channel, await self._channel.get_underlay_channel())
 
     async def publish(
         self,
@@ -86,20 +83,27 @@ class BrokerPublisher:
         wait_seconds: float = 5.0,
     ) -> None:
         """See `Publisher.publish`."""
-        message = aio_pika.Message(
-            body,
+        properties = aiormq.spec.Basic.Properties(
             content_type=CONTENT_TYPE,
-            delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+            delivery_mode=aio_pika.DeliveryMode.PERSISTENT.value,
             # A fresh id for each attempt: two publishes in flight with one id on a channel are
             # confused when one is returned. The message's own id is in the envelope.
-            message_id=str(uuid4()),
-            type=routing_key,
+            message_id=uuid4().hex,
+            message_type=routing_key,
             headers=dict(headers) if headers else None,
         )
         try:
             async with asyncio.timeout(wait_seconds):
-                exchange, default = await self._usable()
-                confirm = await (default if queue else exchange).publish(message, queue or routing_key, mandatory=True)
+                channel = await self._usable()
+                # Not waiting for the socket lets others write meanwhile; callers bound what is in flight.
+                confirm = await channel.basic_publish(
+                    body,
+                    exchange="" if queue else EXCHANGE,
+                    routing_key=queue or routing_key,
+                    properties=properties,
+                    mandatory=True,
+                    wait=False,
+                )
         except aio_pika.exceptions.PublishError as error:
             raise PermanentError(f"no queue takes {queue or routing_key}; apply the topology") from error
         except (
