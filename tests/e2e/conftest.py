@@ -28,6 +28,8 @@ QUICK: dict[str, object] = {
     "rate.share": 1.0,
     "rate.start_limit": 140,
 }
+IMPATIENT = {"TRELLIS_LEASE_SECONDS": "3", "TRELLIS_REQUEST_SECONDS": "4"}
+"""What a killed worker held or was sending waits so long: seconds here, half a minute in earnest."""
 _numbers = itertools.count(1)
 
 
@@ -44,7 +46,15 @@ def system(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     folder = tmp_path_factory.mktemp("system")
     name = f"e2e_{os.getpid()}"
     with Lease(folder) as lease:
-        system = System(folder / "system", servers.postgres, servers.rabbitmq, database=name, vhost=name, lease=lease)
+        system = System(
+            folder / "system",
+            servers.postgres,
+            servers.rabbitmq,
+            database=name,
+            vhost=name,
+            lease=lease,
+            settings=IMPATIENT,
+        )
         system.start_all()
         yield system
         system.kill_all()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from tests.e2e.conftest import Tenant
+from tests.e2e.conftest import IMPATIENT, Tenant
 from tools.dev.postgres import PostgresServer
 from tools.dev.process import Lease
 from tools.dev.rabbitmq import RabbitServer
@@ -27,7 +27,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
         rabbitmq = RabbitServer(folder / "rabbitmq", lease=lease)
         rabbitmq.start()
         postgres.start()
-        system = System(folder / "system", postgres, rabbitmq, lease=lease)
+        system = System(folder / "system", postgres, rabbitmq, lease=lease, settings=IMPATIENT)
         system.start_all()
         yield system
         system.kill_all()

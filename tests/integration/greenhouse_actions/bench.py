@@ -26,6 +26,7 @@ from trellis.common.contracts.identifiers import (
     command_id,
 )
 from trellis.common.contracts.outcomes import CommandSettled
+from trellis.common.ledger.api import LedgerApi
 from trellis.common.ledger.brakes import Brakes
 from trellis.common.ledger.runner import Runner
 from trellis.common.ledger.table import Ledger
@@ -103,8 +104,7 @@ class Replica:
             Api(
                 pool=pool,
                 store=self.store,
-                ledger=self.ledger,
-                brakes=Brakes(pool),
+                effects=LedgerApi(pool, self.ledger, Brakes(pool), self.runner.wake),
                 invites=self.invites,
                 runner=self.runner,
                 observer=self.observer,

@@ -68,7 +68,7 @@ def assemble(kit: Kit, settings: AssessmentsSettings) -> Parts:
     connections = ConnectionStore(kit.pool, kit.keyring)
     publisher = ResultPublisher(ledger=ledger, invites=InviteStore(sealer), results=ResultStore(kit.pool, sealer))
     signals, relay = SignalStore(), Relay(kit.pool, kit.publisher, kit.metrics)
-    coderbyte, internal = HttpCoderbyte.open(), aiohttp.ClientSession()
+    coderbyte, internal = HttpCoderbyte.open(request_seconds=settings.request_seconds), aiohttp.ClientSession()
     gateway = Gateway(coderbyte, kit.pool, kit.metrics)
     gatekeeper = GreenhouseGatekeeper(
         InternalClient(
@@ -80,7 +80,10 @@ def assemble(kit: Kit, settings: AssessmentsSettings) -> Parts:
         ),
         seconds=settings.internal_seconds,
     )
-    effect = InviteEffect(kit.pool, ledger, gateway, gatekeeper, connections, publisher, kit.keyring, kit.clock)
+    effect = InviteEffect(
+        kit.pool, ledger, gateway, gatekeeper, connections, publisher, kit.keyring, kit.clock,
+        request_seconds=settings.request_seconds,
+    )  # fmt: skip
     runner = Runner(kit.pool, ledger, [effect], relay, kit.metrics, lease=timedelta(seconds=settings.lease_seconds))
     reports = Reports(
         kit.pool, ledger, gateway, Baseline(gateway, kit.keyring), connections, publisher, signals, relay,

@@ -12,8 +12,10 @@ class AssessmentsSettings(Settings):
 
     greenhouse_actions_url: str = Field(pattern=r"^https?://[^\s?#]+$")
     """Address of `greenhouse-actions`, which says whom an invite may go to."""
-    lease_seconds: float = Field(default=90.0, ge=45, le=90)
-    """How long a worker may hold an invite, requests and checks included; what a killed one held waits that long."""
+    lease_seconds: float = Field(default=30.0, ge=1, le=600)
+    """How long a claimed row is nobody else's; what a killed worker had claimed waits that long."""
+    request_seconds: float = Field(default=30.0, ge=1, le=120)
+    """Longest time one call to Coderbyte may take; what a killed worker was sending waits that long, and five more."""
     tick_seconds: float = Field(default=0.5, gt=0, le=60)
     """How often due readings are looked for; a signal is acted upon at once."""
     internal_seconds: float = Field(default=8.0, gt=0, le=30)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Final
 
 import aiohttp
@@ -12,6 +13,7 @@ import structlog
 from trellis.common.bus.consumer import Consumer
 from trellis.common.bus.topology import GREENHOUSE_ACTIONS
 from trellis.common.errors import StoreAwayError
+from trellis.common.ledger.api import LedgerApi
 from trellis.common.ledger.brakes import Brakes
 from trellis.common.ledger.runner import Runner
 from trellis.common.ledger.table import Ledger
@@ -66,7 +68,7 @@ SERVICE: Final = Service(
 
 
 def _build(kit: Kit, settings: GreenhouseActionsSettings) -> Parts:
-    http = HttpClients(connections=settings.vendor_connections)
+    http = HttpClients(connections=settings.vendor_connections, write_seconds=settings.request_seconds)
     internal = aiohttp.ClientSession()
     sealer, ledger, measures = Sealer(kit.keyring), Ledger(kit.pool, SOURCE), Measures(kit.metrics)
     store = ConnectionStore(kit.pool, sealer, ledger)
@@ -82,16 +84,24 @@ def _build(kit: Kit, settings: GreenhouseActionsSettings) -> Parts:
     links = AssessmentsLinks(
         InternalClient(internal, settings.assessments_url, audience="assessments", caller=NAME, keyring=kit.keyring)
     )
-    notes = NoteEffect(harvests, LedgerMoves(kit.pool), CandidateStore(kit.pool), links, pauses)
-    moves = MoveEffect(harvests, StageCache(kit.pool), pauses)
-    runner = Runner(kit.pool, ledger, [notes, moves], relay, kit.metrics)
+    seconds = settings.request_seconds
+    notes = NoteEffect(
+        harvests, LedgerMoves(kit.pool), CandidateStore(kit.pool), links, pauses, request_seconds=seconds
+    )
+    moves = MoveEffect(harvests, StageCache(kit.pool), pauses, request_seconds=seconds)
+    lease = timedelta(seconds=settings.lease_seconds)
+    runner = Runner(kit.pool, ledger, [notes, moves], relay, kit.metrics, lease=lease)
     observer = Observer(kit.pool, harvests, pauses, relay, kit.clock)
     handler = Handler(kit.pool, ledger, runner, observer, relay)
+
+    def changed() -> None:
+        runner.wake()
+        relay.wake()
+
     api = Api(
         pool=kit.pool,
         store=store,
-        ledger=ledger,
-        brakes=Brakes(kit.pool),
+        effects=LedgerApi(kit.pool, ledger, Brakes(kit.pool), changed),
         invites=Invites(harvests, store, pauses),
         runner=runner,
         observer=observer,

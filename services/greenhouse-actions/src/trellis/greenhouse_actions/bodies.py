@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr
 
 from trellis.common.contracts.identifiers import AccountId, ApplicationId, StageId, UserId, Visit
-from trellis.common.errors import InputError
-from trellis.common.ledger.brakes import Scope
+from trellis.common.runtime.http import Body, parsed_as
 from trellis.greenhouse_actions.adapters.connection_store import Wanted
 from trellis.greenhouse_actions.adapters.harvest import MOST_IDS
 from trellis.greenhouse_actions.connection import (
@@ -22,36 +21,25 @@ from trellis.greenhouse_actions.domain.invites import Asked
 MOST_ID: Final = 2**63 - 1
 
 
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
-
-
-class _Connection(_Body):
+class _Connection(Body):
     api_version: Literal["v3"]
     base_url: str = DEFAULT_BASE_URL
     token_url: str = DEFAULT_TOKEN_URL
     client_id: SecretStr = Field(min_length=1, max_length=500)
     client_secret: SecretStr = Field(min_length=1, max_length=2000)
     service_user_id: int | None = Field(default=None, ge=1, le=MOST_ID)
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any] = Field(default_factory=dict)
     dry_run: bool = False
 
 
-class _Application(_Body):
+class _Application(Body):
     application_id: int = Field(ge=1, le=MOST_ID)
     stage_id: int = Field(ge=1, le=MOST_ID)
     visit: str = Field(min_length=1, max_length=80)
 
 
-class _Applications(_Body):
+class _Applications(Body):
     applications: list[_Application] = Field(max_length=MOST_IDS)
-
-
-class _Brake(_Body):
-    scope: Scope
-    name: str = Field(default="", max_length=200)
-    reason: str = Field(default="", max_length=500)
-    by: str = Field(default="", max_length=200)
 
 
 def connection(account: AccountId, body: dict[str, Any]) -> tuple[Wanted, bool]:
@@ -60,7 +48,7 @@ def connection(account: AccountId, body: dict[str, Any]) -> tuple[Wanted, bool]:
     Raises:
         InputError: A field is missing, unknown or wrong.
     """
-    read = _read(_Connection, body)
+    read = parsed_as(_Connection, body)
     wanted = Wanted(
         account=account,
         api_version=read.api_version,
@@ -88,29 +76,5 @@ def asked(body: dict[str, Any]) -> list[Asked]:
         Asked(
             application_id=ApplicationId(item.application_id), stage_id=StageId(item.stage_id), visit=Visit(item.visit)
         )
-        for item in _read(_Applications, body).applications
+        for item in parsed_as(_Applications, body).applications
     ]
-
-
-def brake(body: dict[str, Any]) -> tuple[Scope, str, str, str]:
-    """Return scope, name, reason and person of the brake in *body*.
-
-    Raises:
-        InputError: The scope is unknown, or it needs a name and has none.
-    """
-    read = _read(_Brake, body)
-    if read.scope is Scope.ACCOUNT:
-        return read.scope, "", read.reason, read.by
-    if not read.name:
-        raise InputError("name", f"the name of the {read.scope.value}")
-    return read.scope, read.name, read.reason, read.by
-
-
-def _read(kind: type[Any], body: dict[str, Any]) -> Any:
-    try:
-        return kind.model_validate(body)
-    except ValidationError as error:
-        fault = error.errors(include_input=False, include_url=False, include_context=False)[0]
-        field = ".".join(str(part) for part in fault["loc"]) or "body"
-        known = f"one of {', '.join(kind.model_fields)}" if fault["type"] == "extra_forbidden" else fault["msg"]
-        raise InputError(field, known) from None

@@ -71,9 +71,11 @@ class HarvestEffect:
     """What notes and moves have in common."""
 
     vendor = VENDOR
-    request_seconds = WRITE_SECONDS + 5.0  # with the wait for a token and a free connection
 
-    def __init__(self, harvests: Harvests, pauses: Pauses, route: Route, lists: tuple[Route, Route]) -> None:
+    def __init__(
+        self, harvests: Harvests, pauses: Pauses, route: Route, lists: tuple[Route, Route], request_seconds: float
+    ) -> None:
+        self.request_seconds = request_seconds + 5.0  # with the wait for a token and a free connection
         self._harvests = harvests
         self._pauses = pauses
         self._route = route
@@ -175,9 +177,16 @@ class NoteEffect(HarvestEffect):
     action = Action.NOTE
 
     def __init__(
-        self, harvests: Harvests, own_moves: OwnMoves, candidates: Anonymizations, links: ReportLinks, pauses: Pauses
+        self,
+        harvests: Harvests,
+        own_moves: OwnMoves,
+        candidates: Anonymizations,
+        links: ReportLinks,
+        pauses: Pauses,
+        *,
+        request_seconds: float = WRITE_SECONDS,
     ) -> None:
-        super().__init__(harvests, pauses, Route.NOTE, (Route.CANDIDATES, Route.NOTES))
+        super().__init__(harvests, pauses, Route.NOTE, (Route.CANDIDATES, Route.NOTES), request_seconds)
         self._own_moves = own_moves
         self._candidates = candidates
         self._links = links
@@ -261,8 +270,11 @@ class MoveEffect(HarvestEffect):
 
     action = Action.MOVE
 
-    def __init__(self, harvests: Harvests, stages: StageStore, pauses: Pauses) -> None:
-        super().__init__(harvests, pauses, Route.MOVE, (Route.APPLICATION_STAGES, Route.APPLICATION_STAGES))
+    def __init__(
+        self, harvests: Harvests, stages: StageStore, pauses: Pauses, *, request_seconds: float = WRITE_SECONDS
+    ) -> None:
+        lists = (Route.APPLICATION_STAGES, Route.APPLICATION_STAGES)
+        super().__init__(harvests, pauses, Route.MOVE, lists, request_seconds)
         self._stages = stages
 
     async def _prepare(self, connected: Connected, intents: Sequence[Intent]) -> dict[CommandId, Preparation]:

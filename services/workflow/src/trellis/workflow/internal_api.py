@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from aiohttp import web
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field
 
-from trellis.common.contracts.envelope import explain
-from trellis.common.contracts.identifiers import AccountId, ApplicationId
 from trellis.common.contracts.workflows import WorkflowDocument
-from trellis.common.errors import StoreAwayError
+from trellis.common.errors import InputError
+from trellis.common.runtime.http import (
+    ACCOUNT_PREFIX,
+    MOST_BODY_BYTES,
+    Body,
+    account_of,
+    answer,
+    application_of,
+    body_of,
+    faults,
+    parsed_as,
+)
 from trellis.common.runtime.keyring import Keyring
 from trellis.common.runtime.tokens import guard
 from trellis.common.store.postgres import Pool, acquired, transaction
@@ -21,14 +29,12 @@ from trellis.workflow.domain import events as e
 from trellis.workflow.redeciding import redecide
 from trellis.workflow.story import steps_of
 
-_DOCUMENTS = TypeAdapter(list[WorkflowDocument])
-
 
 def internal_app(pool: Pool, keyring: Keyring) -> web.Application:
     """Return the application that serves the internal API."""
     api = _Api(pool)
-    app = web.Application(middlewares=[guard(keyring, "workflow"), _store_away])
-    base = "/internal/v1/accounts/{account}"
+    app = web.Application(middlewares=[guard(keyring, "workflow"), faults], client_max_size=MOST_BODY_BYTES)
+    base = ACCOUNT_PREFIX
     app.router.add_put(f"{base}/workflows", api.put_workflows)
     app.router.add_get(f"{base}/workflows", api.get_workflows)
     app.router.add_get(f"{base}/applications", api.list_applications)
@@ -39,27 +45,10 @@ def internal_app(pool: Pool, keyring: Keyring) -> web.Application:
     return app
 
 
-@web.middleware
-async def _store_away(request: web.Request, handler: Any) -> web.StreamResponse:
-    try:
-        answer: web.StreamResponse = await handler(request)
-        return answer
-    except StoreAwayError as error:
-        return web.json_response({"error": str(error)}, status=503)
-
-
-def _account(request: web.Request) -> AccountId:
-    return AccountId(request.match_info["account"])
-
-
-def _application(request: web.Request) -> ApplicationId:
-    text = request.match_info["application"]
-    if not text.isdigit() or len(text) > 18:
-        raise web.HTTPUnprocessableEntity(
-            text=json.dumps({"error": "no application id", "field": "application", "expected": "digits"}),
-            content_type="application/json",
-        )
-    return ApplicationId(int(text))
+class _Workflows(Body):
+    workflows: list[WorkflowDocument]
+    settings: dict[str, Any] = Field(default_factory=dict)
+    dry_run: bool = False
 
 
 class _RollBack(Exception):
@@ -71,37 +60,25 @@ class _Api:
         self._pool = pool
 
     async def put_workflows(self, request: web.Request) -> web.Response:
-        try:
-            body = await request.json()
-            documents = _DOCUMENTS.validate_python(body["workflows"])
-        except ValidationError as error:
-            return web.json_response(
-                {"error": "the workflows do not fit", "field": "workflows", "expected": explain(error)}, status=422
-            )
-        except (ValueError, KeyError, TypeError):
-            return web.json_response(
-                {"error": "no JSON object with workflows", "field": "workflows", "expected": "a list"}, status=400
-            )
-        names = [document.name for document in documents]
+        wanted = parsed_as(_Workflows, await body_of(request))
+        names = [document.name for document in wanted.workflows]
         if len(set(names)) != len(names):
-            return web.json_response(
-                {"error": "a name twice", "field": "workflows", "expected": "each workflow's name once"}, status=422
-            )
-        settings = body.get("settings") or {}
+            raise InputError("workflows", "each workflow's name once")
+        account = account_of(request)
         changes: list[str] = []
         try:
             async with transaction(self._pool) as connection:
-                changes = await definition_store.put_definitions(connection, _account(request), documents, settings)
-                if body.get("dry_run"):
+                changes = await definition_store.put_definitions(connection, account, wanted.workflows, wanted.settings)
+                if wanted.dry_run:
                     raise _RollBack
         except _RollBack:
             pass
-        return web.json_response({"changes": changes})
+        return answer({"changes": changes})
 
     async def get_workflows(self, request: web.Request) -> web.Response:
         async with acquired(self._pool) as connection:
-            live = await definition_store.live_definitions(connection, _account(request))
-        return web.json_response(
+            live = await definition_store.live_definitions(connection, account_of(request))
+        return answer(
             [
                 {
                     "name": item.name,
@@ -117,20 +94,20 @@ class _Api:
             rows = await connection.fetch(
                 "select application_id, candidate_id, job_id, stage_id, stage_name, status, visit, deleted, updated_at "
                 "from application where account_id = $1 order by updated_at desc, application_id limit 200",
-                _account(request),
+                account_of(request),
             )
-        return web.json_response([{**dict(row), "updated_at": row["updated_at"].isoformat()} for row in rows])
+        return answer([dict(row) for row in rows])
 
     async def story(self, request: web.Request) -> web.Response:
-        account, application = _account(request), _application(request)
+        account, application = account_of(request), application_of(request.match_info["application"])
         async with acquired(self._pool) as connection:
             log = await event_store.history(connection, account, application)
         if not log:
-            return web.json_response({"error": f"nothing is known of application {application}"}, status=404)
-        return web.json_response({"account": account, "application": application, "steps": steps_of(log)})
+            return answer({"error": f"nothing is known of application {application}"}, status=404)
+        return answer({"account": account, "application": application, "steps": steps_of(log)})
 
     async def redecide(self, request: web.Request) -> web.Response:
-        account, application = _account(request), _application(request)
+        account, application = account_of(request), application_of(request.match_info["application"])
         async with acquired(self._pool) as connection:
             log = await event_store.history(connection, account, application)
             pins = {
@@ -141,7 +118,7 @@ class _Api:
             }
             workflows = await Definitions().workflows(connection, [account], pins)
         differences = redecide(account, application, log, workflows[account].versions)
-        return web.json_response(
+        return answer(
             {
                 "decisions": len({item.message_id for item in log}),
                 "differences": [
@@ -158,11 +135,12 @@ class _Api:
     async def accounts_of(self, request: web.Request) -> web.Response:
         async with acquired(self._pool) as connection:
             rows = await connection.fetch(
-                "select account_id from application where application_id = $1 order by 1", _application(request)
+                "select account_id from application where application_id = $1 order by 1",
+                application_of(request.match_info["application"]),
             )
-        return web.json_response([row["account_id"] for row in rows])
+        return answer([row["account_id"] for row in rows])
 
     async def accounts(self, _request: web.Request) -> web.Response:
         async with acquired(self._pool) as connection:
             rows = await connection.fetch("select account_id from account order by 1")
-        return web.json_response([row["account_id"] for row in rows])
+        return answer([row["account_id"] for row in rows])

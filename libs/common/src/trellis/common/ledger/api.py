@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 from pydantic import Field
 
 from trellis.common.contracts.identifiers import AccountId
+from trellis.common.errors import InputError
 from trellis.common.ledger.brakes import Brakes, Scope
 from trellis.common.ledger.states import Occurrence, State
 from trellis.common.ledger.table import Change, Ledger
@@ -109,19 +110,28 @@ class LedgerApi:
 
     async def put_brake(self, request: web.Request) -> web.Response:
         """Put a brake on: when this answers, no further attempt of its scope begins."""
-        account, brake = account_of(request), parsed_as(_Brake, await body_of(request))
+        account, brake = account_of(request), _brake(await body_of(request))
         await self._brakes.put(account, brake.scope, brake.name, reason=scrub(brake.reason), by=scrub(brake.by))
         return await self._on(account)
 
     async def delete_brake(self, request: web.Request) -> web.Response:
         """Take a brake off."""
-        account, brake = account_of(request), parsed_as(_Brake, await body_of(request))
+        account, brake = account_of(request), _brake(await body_of(request))
         await self._brakes.release(account, brake.scope, brake.name)
         self._changed()
         return await self._on(account)
 
     async def _on(self, account: AccountId) -> web.Response:
         return answer({"brakes": [asdict(brake) for brake in await self._brakes.on(account)]})
+
+
+def _brake(body: dict[str, Any]) -> _Brake:
+    brake = parsed_as(_Brake, body)
+    if brake.scope is Scope.ACCOUNT:
+        return brake.model_copy(update={"name": ""})
+    if not brake.name:
+        raise InputError("name", f"the name of the {brake.scope.value}")
+    return brake
 
 
 def scrub(text: str) -> str:

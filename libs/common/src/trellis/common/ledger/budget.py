@@ -22,6 +22,8 @@ class Use(StrEnum):
     """Reconciliation and polling."""
 
 
+BURST_PART = 0.25
+"""Part of a window's calls that may come at once; the rest is spread over the window."""
 RESERVED_SHARE = 0.4
 """Part of the burst that background work may not touch."""
 _SPEND_SQL = """
@@ -112,10 +114,13 @@ class Budget:
                 )
 
     def _pace(self, limit: float) -> tuple[float, float]:
+        """Return seconds a call costs and calls that may come at once, such that no window ever sees more than ours.
+
+        In any window there are at most the burst and one call each `emission` after it.
+        """
         ours = max(limit * self._share, 1.0)
-        # The burst is half a window's worth: burst plus refill never exceeds our share of any window.
-        burst = max(ours / 2, 1.0)
-        return self._window / max(ours - burst, 0.5), burst
+        burst = max(ours * BURST_PART, 1.0)
+        return self._window / (ours - burst + 1.0), burst
 
     async def _hold(self, account: AccountId, ahead_seconds: float) -> None:
         async with acquired(self._pool) as connection:

@@ -1,7 +1,8 @@
 """Drives ledger rows: claim, check, commit the attempt, send once, record; and look up what is unknown.
 
-A worker counts all its time from its own claim. A request leaves only if it will certainly have ended
-before the deadline that was committed, and at most ten seconds after the application was read.
+A worker counts its time on its own clock, from before it commits the attempt. A request leaves only if it
+will certainly have ended before the deadline that was committed, and at most ten seconds after the
+application was read.
 """
 
 from __future__ import annotations
@@ -29,10 +30,12 @@ from trellis.common.store.postgres import Connection, Pool, transaction
 
 log = structlog.get_logger()
 
-LEASE = timedelta(seconds=90)
-"""How long a worker may hold a row; longer than any request's own time-out (at most 30 s) with its checks."""
-MARGIN_SECONDS = 5.0
-"""Kept between a request's latest end and the deadline, for the clocks' and the network's sake."""
+LEASE = timedelta(seconds=30)
+"""How long a claimed row is nobody else's; a claim that lapses costs a check, never an effect."""
+SLACK_SECONDS = 3.0
+"""How long after the worker set out to commit the attempt its request may leave at the latest."""
+MARGIN_SECONDS = 2.0
+"""Kept between a request's latest end and the deadline, for the clocks' sake."""
 READING_SECONDS = 10.0
 """Oldest reading of the application an effect may rest on (P4)."""
 PER_ACCOUNT = 20
@@ -174,9 +177,10 @@ class Runner:
         if wait is not None:
             change = Change(occurrence=Occurrence.POSTPONED, reason="the rate budget is used up for now", wait=wait)
             return await self._hold_back(intent, change)
+        started = time.monotonic()
         begun = await self._ledger.begin(
             intent,
-            request_seconds=effect.request_seconds + MARGIN_SECONDS,
+            deadline_seconds=SLACK_SECONDS + effect.request_seconds + MARGIN_SECONDS,
             cap=await effect.cap(intent.account),
             resolved=ready.resolved,
         )
@@ -191,7 +195,7 @@ class Runner:
             )
             return await self._hold_back(intent, change)
         failpoint("ledger.after_attempting")
-        answer = await self._send_in_time(effect, intent, ready)
+        answer = await self._send_in_time(effect, intent, ready, started)
         failpoint("ledger.after_request")
         await self._record_answer(effect, intent, begun, answer)
         failpoint("ledger.after_outcome")
@@ -203,10 +207,10 @@ class Runner:
         await self._ledger.postpone(intent, change)
         await self._ledger.probe_again(intent.account, self._vendor, change.wait)
 
-    async def _send_in_time(self, effect: Effect, intent: Intent, ready: Ready) -> Answer:
-        """Check, in the last instant, that the request can still end before the deadline; then send it."""
+    async def _send_in_time(self, effect: Effect, intent: Intent, ready: Ready, started: float) -> Answer:
+        """Check, in the last instant, that the request will have ended before the deadline; then send it."""
         now = time.monotonic()
-        if now > intent.claimed + self._lease.total_seconds() - effect.request_seconds - MARGIN_SECONDS:
+        if now - started > SLACK_SECONDS:
             return effects.NotExecuted(reason="too late to begin: the deadline is near")
         if now - ready.read_at > READING_SECONDS:
             return effects.NotExecuted(reason="the application was read too long ago", wait=timedelta())

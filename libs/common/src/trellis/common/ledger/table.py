@@ -233,9 +233,15 @@ class Ledger:
     # -- changing
 
     async def begin(
-        self, intent: Intent, *, request_seconds: float, cap: int | None, resolved: Resolved
+        self, intent: Intent, *, deadline_seconds: float, cap: int | None, resolved: Resolved
     ) -> int | datetime | None:
         """Commit an attempt with its deadline, before the request leaves.
+
+        Args:
+            intent: The claimed row.
+            deadline_seconds: From now on the database's clock; by then the request has ended for certain.
+            cap: Most attempts of this action in an hour for the account.
+            resolved: Merged into the row.
 
         Returns:
             The attempt's number; a time when the hourly *cap* is used up until then; None when the row is
@@ -257,14 +263,14 @@ class Ledger:
                     return free_at
             row = await connection.fetchrow(
                 f"update intent i set state = 'attempting', attempt = attempt + 1, revision = revision + 1, "
-                f"absent_count = 0, deadline_at = lease_until, attempted_at = clock_timestamp(), ended_at = null, "
+                f"absent_count = 0, deadline_at = clock_timestamp() + make_interval(secs => $3), attempted_at = clock_timestamp(), ended_at = null, "
                 f"resolved = $4, updated_at = clock_timestamp() "
                 f"where id = $1 and account_id = $5 and lease_token = $2 and state = 'waiting' "
-                f"and lease_until > clock_timestamp() + make_interval(secs => $3) "
+                f"and lease_until > clock_timestamp() "
                 f"and not {_BRAKED} returning attempt",
                 intent.id,
                 intent.lease_token,
-                request_seconds,
+                deadline_seconds,
                 json.dumps(intent.resolved | resolved),
                 intent.account,
             )

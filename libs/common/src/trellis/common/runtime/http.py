@@ -110,7 +110,8 @@ def parsed_as(model: type[Model], body: dict[str, Any]) -> Model:
     except ValidationError as error:
         fault = error.errors(include_input=False, include_url=False, include_context=False)[0]
         field = ".".join(map(str, fault["loc"])) or "body"
-        raise InputError(field, fault["msg"]) from None
+        known = f"one of {', '.join(model.model_fields)}" if fault["type"] == "extra_forbidden" else fault["msg"]
+        raise InputError(field, known) from None
 
 
 def answer(content: object, *, status: int = 200) -> web.Response:

@@ -103,9 +103,14 @@ class HttpCoderbyte:
         self._writes = writes
 
     @classmethod
-    def open(cls) -> HttpCoderbyte:
-        """Return a client with its sessions; call it inside a running loop, and `close` it."""
-        timeout = aiohttp.ClientTimeout(total=TOTAL_SECONDS, connect=CONNECT_SECONDS, sock_connect=CONNECT_SECONDS)
+    def open(cls, *, request_seconds: float | None = None) -> HttpCoderbyte:
+        """Return a client with its sessions; call it inside a running loop, and `close` it.
+
+        Args:
+            request_seconds: Longest time one call may take, connecting included; None is 30.
+        """
+        total = TOTAL_SECONDS if request_seconds is None else request_seconds
+        timeout = aiohttp.ClientTimeout(total=total, connect=CONNECT_SECONDS, sock_connect=CONNECT_SECONDS)
         reads = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=50, keepalive_timeout=15),
             timeout=timeout,

@@ -58,10 +58,14 @@ class HttpClients:
     Args:
         connections: Most connections of each.
         answer_seconds: Longest silence while an answer is awaited.
+        write_seconds: Longest time one write may take, connecting included.
     """
 
-    def __init__(self, *, connections: int = 40, answer_seconds: float = 15.0) -> None:
+    def __init__(
+        self, *, connections: int = 40, answer_seconds: float = 15.0, write_seconds: float = WRITE_SECONDS
+    ) -> None:
         self._answer_seconds = answer_seconds
+        self._write_seconds = write_seconds
         self._reads = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 limit=connections, limit_per_host=connections, keepalive_timeout=15, ttl_dns_cache=10
@@ -75,7 +79,7 @@ class HttpClients:
             connector=aiohttp.TCPConnector(
                 limit=connections, limit_per_host=connections, force_close=True, ttl_dns_cache=10
             ),
-            timeout=write_timeout(5.0, answer_seconds),
+            timeout=write_timeout(5.0, answer_seconds, write_seconds),
             trace_configs=[_trace()],
             headers={"User-Agent": _AGENT},
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -108,7 +112,7 @@ class HttpClients:
             url,
             json=body,
             headers={"Authorization": f"Bearer {token}"},
-            timeout=write_timeout(connect_seconds, self._answer_seconds),
+            timeout=write_timeout(connect_seconds, self._answer_seconds, self._write_seconds),
         )
 
     async def post_form(self, url: str, form: Mapping[str, str], *, basic: str) -> HttpAnswer:
@@ -123,10 +127,10 @@ class HttpClients:
         )
 
 
-def write_timeout(connect_seconds: float, answer_seconds: float) -> aiohttp.ClientTimeout:
+def write_timeout(connect_seconds: float, answer_seconds: float, write_seconds: float) -> aiohttp.ClientTimeout:
     """Return the four limits of a write whose connection must be made within *connect_seconds*."""
     connect = max(0.05, min(connect_seconds, 5.0))
-    return aiohttp.ClientTimeout(total=WRITE_SECONDS, connect=connect, sock_connect=connect, sock_read=answer_seconds)
+    return aiohttp.ClientTimeout(total=write_seconds, connect=connect, sock_connect=connect, sock_read=answer_seconds)
 
 
 async def _exchange(session: aiohttp.ClientSession, method: str, url: str, **options: Any) -> HttpAnswer:
