@@ -55,7 +55,7 @@ async def test_another_accounts_ids_show_and_change_nothing(
     for effects in (greenhouse, assessments):
         answer = await effects.call("GET", f"{base}/applications/{application}/intents")
         assert (answer["intents"] if isinstance(answer, dict) else answer) == []
-    for order in ("confirm", "resend", "drop"):
+    for order in ("confirm", "redrive", "drop"):
         with pytest.raises(PermanentError):
             await assessments.call("POST", f"{base}/intents/{command}/{order}", {"by": "x", "reason": "x"})
     results = await assessments.call("GET", f"{base}/applications/{application}/results")

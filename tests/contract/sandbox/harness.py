@@ -73,7 +73,7 @@ class Receiver:
     async def wait_for(self, count: int) -> None:
         """Until *count* webhooks came, pings not counted."""
         async with asyncio.timeout(5):
-            while len(self.events()) < count:  # noqa: ASYNC110 - polling with a deadline
+            while len(self.events()) < count:
                 await asyncio.sleep(0.005)
 
 

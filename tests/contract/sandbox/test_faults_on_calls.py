@@ -100,7 +100,7 @@ async def test_hanging_calls(sandbox: Sandbox, kind: str, effects: int) -> None:
     assert await invites(sandbox) == (1 if kind == "hang_after" else 0)
     await asyncio.sleep(0.4)
     async with asyncio.timeout(5):
-        while await invites(sandbox) < effects:  # noqa: ASYNC110 - polling with a deadline
+        while await invites(sandbox) < effects:
             await asyncio.sleep(0.02)
     assert await invites(sandbox) == effects
 

@@ -42,6 +42,7 @@ from trellis.common.contracts.identifiers import (
 )
 from trellis.common.contracts.outcomes import AssessmentCompleted, AssessmentStarted, CommandSettled
 from trellis.common.errors import TransientError
+from trellis.common.ledger.api import LedgerApi
 from trellis.common.ledger.brakes import Brakes
 from trellis.common.ledger.effects import Intent
 from trellis.common.ledger.runner import Runner
@@ -141,8 +142,10 @@ class Bench:
         handler = Handler(
             self.pool, ledger, connections, publisher, signals, PeopleStore(sealer), runner, reports, relay, metrics
         )
+        brakes = Brakes(self.pool)
         api = Api(
-            pool=self.pool, ledger=ledger, brakes=Brakes(self.pool), connections=connections, publisher=publisher,
+            pool=self.pool, ledger=ledger, brakes=brakes,
+            effects=LedgerApi(self.pool, ledger, brakes, runner.wake), connections=connections, publisher=publisher,
             signals=signals, gateway=gateway, runner=runner, reports=reports, relay=relay,
         )  # fmt: skip
         return Replica(runner, reports, handler, api, metrics)

@@ -52,7 +52,7 @@ async def api(bench: Bench) -> AsyncIterator[Api]:
 async def test_without_a_token_of_ours_everything_is_401(api: Api) -> None:
     for audience in (None, "ingest"):
         token = tokens.issue(api.bench.keyring, caller="x", audience=audience) if audience else "x"
-        for method, path in (("GET", "/status"), ("PUT", "/connection"), ("POST", f"/intents/{uuid4()}/resend")):
+        for method, path in (("GET", "/status"), ("PUT", "/connection"), ("POST", f"/intents/{uuid4()}/redrive")):
             async with api.client.request(
                 method, f"/internal/v1/accounts/acme{path}", headers={"Authorization": f"Bearer {token}"}
             ) as answer:
@@ -235,7 +235,7 @@ async def in_doubt(bench: Bench, kind: str = "cut_before") -> str:
 
 
 @pytest.mark.parametrize(
-    ("order", "state", "mails"), [("confirm", "done", 0), ("resend", "done", 1), ("drop", "superseded", 0)]
+    ("order", "state", "mails"), [("confirm", "done", 0), ("redrive", "done", 1), ("drop", "superseded", 0)]
 )
 async def test_a_person_decides_about_an_invite_in_doubt(api: Api, order: str, state: str, mails: int) -> None:
     command = await in_doubt(api.bench)
@@ -251,9 +251,9 @@ async def test_a_person_decides_about_an_invite_in_doubt(api: Api, order: str, s
 
 async def test_nobody_orders_for_another_account(api: Api) -> None:
     command = await in_doubt(api.bench)
-    assert (await api.call("POST", f"/intents/{command}/resend", {}, account="other"))[0] == 404
-    assert (await api.call("POST", f"/intents/{uuid4()}/resend", {}))[0] == 404
-    assert (await api.call("POST", "/intents/nonsense/resend", {}))[0] == 422
+    assert (await api.call("POST", f"/intents/{command}/redrive", {}, account="other"))[0] == 404
+    assert (await api.call("POST", f"/intents/{uuid4()}/redrive", {}))[0] == 404
+    assert (await api.call("POST", "/intents/nonsense/redrive", {}))[0] == 422
     await api.bench.run(rounds=2)
     assert api.bench.mails() == 0
 

@@ -14,9 +14,9 @@ from trellis.common.contracts.commands import Action, SendInvite
 from trellis.common.contracts.facts import CandidateUpdated, SignalKind
 from trellis.common.contracts.identifiers import AccountId, CandidateId, CommandId
 from trellis.common.contracts.outcomes import OutcomeState
+from trellis.common.ledger.changes import Change
 from trellis.common.ledger.effects import Blocked, Later, Overtaken
 from trellis.common.ledger.states import Occurrence
-from trellis.common.ledger.table import Change
 from trellis.common.store.postgres import transaction
 
 # -- the plain way
@@ -209,7 +209,7 @@ async def test_what_may_have_happened_is_held_for_a_person_and_never_repeated(
     assert (bench.mails(), bench.twin.calls["invite"]) == (mails, 1)
     (settled,) = await bench.settled()
     assert settled.state is OutcomeState.PARKED
-    assert "confirm or resend" in settled.remedy
+    assert "confirm or redrive" in settled.remedy
 
 
 @pytest.mark.parametrize("kind", [SignalKind.STARTED, SignalKind.COMPLETED])

@@ -14,9 +14,9 @@ from trellis.common.contracts.envelope import Envelope
 from trellis.common.contracts.facts import SignalKind
 from trellis.common.contracts.identifiers import AccountId, stable_id
 from trellis.common.contracts.outcomes import AssessmentCompleted, Integrity, OutcomeState
+from trellis.common.ledger.changes import Change
 from trellis.common.ledger.effects import Overtaken
 from trellis.common.ledger.states import Occurrence
-from trellis.common.ledger.table import Change
 from trellis.common.store.postgres import transaction
 
 

@@ -21,9 +21,10 @@ from trellis.common.errors import StoreAwayError
 from trellis.common.ledger import effects as x
 from trellis.common.ledger.brakes import Brakes, Scope
 from trellis.common.ledger.budget import Budget, Use
+from trellis.common.ledger.changes import Change
 from trellis.common.ledger.runner import Runner
 from trellis.common.ledger.states import Occurrence, State
-from trellis.common.ledger.table import Change, Ledger
+from trellis.common.ledger.table import Ledger
 from trellis.common.runtime.metrics import Metrics
 from trellis.common.store.migrate import migrate
 from trellis.common.store.outbox import Relay

@@ -270,7 +270,7 @@ def test_what_shows_it_settles_it() -> None:
 def test_unless_the_account_may_and_wants_to_resend_nobody_can_tell(options: dict[str, Any]) -> None:
     said = look_up(**options)
     assert isinstance(said, CannotTell)
-    assert "confirm or resend" in said.remedy
+    assert "confirm or redrive" in said.remedy
 
 
 def test_a_list_of_pending_invites_proves_absence_in_two_readings() -> None:

@@ -26,6 +26,7 @@ from trellis.assessments.settings import AssessmentsSettings
 from trellis.common.bus.consumer import Consumer
 from trellis.common.bus.topology import ASSESSMENTS
 from trellis.common.errors import TransientError
+from trellis.common.ledger.api import LedgerApi
 from trellis.common.ledger.brakes import Brakes
 from trellis.common.ledger.runner import Runner
 from trellis.common.ledger.table import Ledger
@@ -92,14 +93,21 @@ def assemble(kit: Kit, settings: AssessmentsSettings) -> Parts:
     handler = Handler(
         kit.pool, ledger, connections, publisher, signals, PeopleStore(sealer), runner, reports, relay, kit.metrics
     )
+    brakes = Brakes(kit.pool)
+
+    def changed() -> None:
+        runner.wake()
+        relay.wake()
+
     api = internal_api.Api(
-        pool=kit.pool, ledger=ledger, brakes=Brakes(kit.pool), connections=connections, publisher=publisher,
+        pool=kit.pool, ledger=ledger, brakes=brakes, effects=LedgerApi(kit.pool, ledger, brakes, changed), connections=connections, publisher=publisher,
         signals=signals, gateway=gateway, runner=runner, reports=reports, relay=relay,
     )  # fmt: skip
     return Parts(
         http=internal_api.application(api, kit.keyring),
         consumers=[Consumer(kit.consuming, kit.publisher, ASSESSMENTS, handler.handle_batch, kit.metrics)],
         tasks=[runner.run, reports.run, relay.run, lambda: _tidy(kit.pool)],
+        drains=[runner.drain],
         closing=[coderbyte.close, internal.close],
     )
 

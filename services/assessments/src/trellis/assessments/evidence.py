@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from trellis.common.ledger.changes import Change
 from trellis.common.ledger.effects import Intent
 from trellis.common.ledger.states import FINAL, Occurrence, State
-from trellis.common.ledger.table import Change, Ledger
+from trellis.common.ledger.table import Ledger
 from trellis.common.store.postgres import Connection
 
 

@@ -7,15 +7,10 @@ name, a secret or a report; `reports/link` alone answers with a link, for the no
 
 from __future__ import annotations
 
-import json
-import re
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from typing import Any, Final
 from urllib.parse import urlsplit
-from uuid import UUID
 
 from aiohttp import web
 
@@ -23,37 +18,33 @@ from trellis.assessments import bodies
 from trellis.assessments.adapters.coderbyte import CredentialError, Organization
 from trellis.assessments.adapters.connection_store import ConnectionStore
 from trellis.assessments.adapters.signal_store import SignalStore
-from trellis.assessments.domain.invites import scrub
 from trellis.assessments.domain.results import parse_report
 from trellis.assessments.gateway import VENDOR, Gateway
 from trellis.assessments.reports import Reports
 from trellis.assessments.results import ResultPublisher
 from trellis.common.contracts.identifiers import AccountId, ApplicationId, AssessmentId, Visit
-from trellis.common.errors import InputError, StoreAwayError, TransientError
+from trellis.common.errors import InputError
+from trellis.common.ledger.api import LedgerApi
 from trellis.common.ledger.brakes import Brakes
 from trellis.common.ledger.runner import Runner
-from trellis.common.ledger.states import Occurrence
-from trellis.common.ledger.table import Change, Ledger
+from trellis.common.ledger.table import Ledger
+from trellis.common.runtime.http import (
+    ACCOUNT_PREFIX,
+    MOST_BODY_BYTES,
+    account_of,
+    answer,
+    application_of,
+    body_of,
+    faults,
+)
 from trellis.common.runtime.keyring import Keyring
 from trellis.common.runtime.tokens import guard
 from trellis.common.store.outbox import Relay
 from trellis.common.store.postgres import Pool, acquired, transaction
 
 NAME: Final = "assessments"
-MOST_BODY_BYTES: Final = 256 * 1024
 LIST_SECONDS: Final = 8.0
 """How long a picker waits for the rate budget."""
-_ACCOUNT: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
-_NUMBER: Final = re.compile(r"[0-9]{1,18}")
-_PREFIX: Final = "/internal/v1/accounts/{account}"
-_PERSON: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_ORDERS: Final = {
-    "confirm": (Occurrence.CONFIRMED, "a person confirmed that it arrived"),
-    "resend": (Occurrence.RESENT, "a person ordered it again"),
-    "drop": (Occurrence.DROPPED, "a person gave it up"),
-}
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +54,7 @@ class Api:
     pool: Pool
     ledger: Ledger
     brakes: Brakes
+    effects: LedgerApi
     connections: ConnectionStore
     publisher: ResultPublisher
     signals: SignalStore
@@ -75,8 +67,8 @@ class Api:
 
     async def put_connection(self, request: web.Request) -> web.Response:
         """Make the account's connection what the body states; say what changed. It ends a pause."""
-        account = _account(request)
-        wanted, dry_run = bodies.connection(await _body(request))
+        account = account_of(request)
+        wanted, dry_run = bodies.connection(await body_of(request))
         async with transaction(self.pool) as connection:
             changes = await self.connections.put(connection, account, wanted, dry_run=dry_run)
             if changes and not dry_run:
@@ -88,11 +80,11 @@ class Api:
 
     async def get_connection(self, request: web.Request) -> web.Response:
         """Show the connection without its secret; 404 when there is none."""
-        account = _account(request)
+        account = account_of(request)
         found = await self.connections.load(account)
         if found is None:
             return web.json_response({"error": "this account has no Coderbyte connection"}, status=404)
-        return _json(
+        return answer(
             {
                 "base_url": found.base_url,
                 "organization_id": found.organization_id,
@@ -103,7 +95,7 @@ class Api:
 
     async def assessments(self, request: web.Request) -> web.Response:
         """List the organization's assessments, for pickers."""
-        account = _account(request)
+        account = account_of(request)
         organization = await self.connections.load(account)
         if organization is None:
             return web.json_response({"error": "this account has no Coderbyte connection"}, status=404)
@@ -116,25 +108,20 @@ class Api:
             {"id": item.id, "name": item.name, "closed": item.closed, "invitable": item.public_url is not None}
             for item in found
         ]
-        return _json({"assessments": shown})
+        return answer({"assessments": shown})
 
     # -- stories
 
-    async def intents(self, request: web.Request) -> web.Response:
-        """Tell the story of each invite of one application."""
-        account, application = _account(request), _application(request.match_info["id"], "id")
-        return _json({"intents": [asdict(story) for story in await self.ledger.stories(account, application)]})
-
     async def results(self, request: web.Request) -> web.Response:
         """Show the results of one application, without anything of the person."""
-        account, application = _account(request), _application(request.match_info["id"], "id")
+        account, application = account_of(request), application_of(request.match_info["id"], "id")
         async with acquired(self.pool) as connection:
-            return _json({"results": await self.publisher.results.of_application(connection, account, application)})
+            return answer({"results": await self.publisher.results.of_application(connection, account, application)})
 
     async def report_link(self, request: web.Request) -> web.Response:
         """Tell the link of a report; null when the account wants none in notes, or none is known."""
-        account = _account(request)
-        application = _application(request.query.get("application_id", ""), "application_id")
+        account = account_of(request)
+        application = application_of(request.query.get("application_id", ""), "application_id")
         visit, assessment = request.query.get("visit", ""), request.query.get("assessment_id", "")
         if not visit or not assessment:
             raise InputError("visit" if not visit else "assessment_id", "what the command says")
@@ -158,69 +145,21 @@ class Api:
 
     async def unmatched(self, request: web.Request) -> web.Response:
         """List webhooks that no invite is known for, newest first."""
-        account = _account(request)
+        account = account_of(request)
         async with acquired(self.pool) as connection:
-            return _json({"unmatched": await self.signals.unmatched(connection, account)})
+            return answer({"unmatched": await self.signals.unmatched(connection, account)})
 
-    # -- a person's word
-
-    async def order(self, request: web.Request) -> web.Response:
-        """Confirm, resend or drop one invite; 404 when the account has none of that id, 409 when it cannot be now."""
-        account, word = _account(request), request.match_info["order"]
-        occurrence, words = _ORDERS[word]
-        by, why = bodies.order(await _body(request))
-        try:
-            command = UUID(request.match_info["id"])
-        except ValueError:
-            raise InputError("id", "the id of an invite's command") from None
-        reason = words + (f" ({by})" if _PERSON.fullmatch(by) else "") + (f": {scrub(why)}" if why.strip() else "")
-        async with transaction(self.pool) as connection:
-            held = await self.ledger.held(connection, command, account)
-            if held is None:
-                return web.json_response({"error": "this account has no such invite"}, status=404)
-            state = await self.ledger.record(
-                connection, held, held.attempt, Change(occurrence=occurrence, reason=reason, kind="person")
-            )
-        self.runner.wake()
-        self.relay.wake()
-        if state is None:
-            said = {"error": f"an invite that is {held.state.value} cannot be changed so", "state": held.state.value}
-            return web.json_response(said, status=409)
-        return web.json_response({"state": state.value})
-
-    # -- brakes and status
-
-    async def get_brakes(self, request: web.Request) -> web.Response:
-        """List the brakes that are on."""
-        return await self._brakes(_account(request))
-
-    async def put_brake(self, request: web.Request) -> web.Response:
-        """Put a brake on: when this answers, no further attempt of its scope begins."""
-        account = _account(request)
-        scope, name, reason, by = bodies.brake(await _body(request))
-        await self.brakes.put(account, scope, name, reason=reason, by=by)
-        return await self._brakes(account)
-
-    async def delete_brake(self, request: web.Request) -> web.Response:
-        """Take a brake off."""
-        account = _account(request)
-        scope, name, _, _ = bodies.brake(await _body(request))
-        await self.brakes.release(account, scope, name)
-        self.runner.wake()
-        return await self._brakes(account)
-
-    async def _brakes(self, account: AccountId) -> web.Response:
-        return _json({"brakes": [asdict(brake) for brake in await self.brakes.on(account)]})
+    # -- status
 
     async def status(self, request: web.Request) -> web.Response:
         """Show pause, open work, overdue reports and what matched nothing."""
-        account = _account(request)
+        account = account_of(request)
         organization = await self.connections.load(account)
         async with acquired(self.pool) as connection:
             invites = await self.publisher.invites.counts(connection)
             unmatched = await self.signals.counts(connection)
         open_rows = {state: count for (owner, state), count in (await self.ledger.counts()).items() if owner == account}
-        return _json(
+        return answer(
             {
                 "connected": organization is not None,
                 "pause": await self._pause(account),
@@ -237,19 +176,15 @@ class Api:
 
 def application(api: Api, keyring: Keyring) -> web.Application:
     """Return the HTTP application; without a service token for us every route answers 401."""
-    app = web.Application(middlewares=[guard(keyring, NAME), _errors], client_max_size=MOST_BODY_BYTES)
-    app.router.add_put(f"{_PREFIX}/connection", api.put_connection)
-    app.router.add_get(f"{_PREFIX}/connection", api.get_connection)
-    app.router.add_get(f"{_PREFIX}/assessments", api.assessments)
-    app.router.add_get(f"{_PREFIX}/applications/{{id}}/intents", api.intents)
-    app.router.add_get(f"{_PREFIX}/applications/{{id}}/results", api.results)
-    app.router.add_get(f"{_PREFIX}/reports/link", api.report_link)
-    app.router.add_get(f"{_PREFIX}/unmatched", api.unmatched)
-    app.router.add_post(f"{_PREFIX}/intents/{{id}}/{{order:confirm|resend|drop}}", api.order)
-    app.router.add_get(f"{_PREFIX}/brakes", api.get_brakes)
-    app.router.add_put(f"{_PREFIX}/brakes", api.put_brake)
-    app.router.add_delete(f"{_PREFIX}/brakes", api.delete_brake)
-    app.router.add_get(f"{_PREFIX}/status", api.status)
+    app = web.Application(middlewares=[guard(keyring, NAME), faults], client_max_size=MOST_BODY_BYTES)
+    api.effects.add_routes(app)
+    app.router.add_put(f"{ACCOUNT_PREFIX}/connection", api.put_connection)
+    app.router.add_get(f"{ACCOUNT_PREFIX}/connection", api.get_connection)
+    app.router.add_get(f"{ACCOUNT_PREFIX}/assessments", api.assessments)
+    app.router.add_get(f"{ACCOUNT_PREFIX}/applications/{{id}}/results", api.results)
+    app.router.add_get(f"{ACCOUNT_PREFIX}/reports/link", api.report_link)
+    app.router.add_get(f"{ACCOUNT_PREFIX}/unmatched", api.unmatched)
+    app.router.add_get(f"{ACCOUNT_PREFIX}/status", api.status)
     return app
 
 
@@ -265,48 +200,3 @@ def is_shown(link: str, base_url: str) -> bool:
     if parts.scheme == "https" and (host == "coderbyte.com" or host.endswith(".coderbyte.com")):
         return True
     return parts.scheme in ("http", "https") and host == (own.hostname or "").lower() != ""
-
-
-@web.middleware
-async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    try:
-        return await handler(request)
-    except InputError as error:
-        status = 400 if error.field == "body" else 422
-        said = {"error": str(error), "field": error.field, "expected": error.expected, "remedy": error.remedy}
-        return web.json_response(said, status=status)
-    except StoreAwayError as error:
-        return web.json_response({"error": str(error)}, status=503, headers={"Retry-After": "2"})
-    except TransientError as error:
-        return web.json_response({"error": str(error)}, status=503, headers={"Retry-After": "1"})
-
-
-def _account(request: web.Request) -> AccountId:
-    name = request.match_info["account"]
-    if not _ACCOUNT.fullmatch(name):
-        raise InputError("account", "a name of a-z, 0-9 and '-'")
-    return AccountId(name)
-
-
-def _application(text: str, field: str) -> ApplicationId:
-    if not _NUMBER.fullmatch(text):
-        raise InputError(field, "the number of an application")
-    return ApplicationId(int(text))
-
-
-async def _body(request: web.Request) -> dict[str, Any]:
-    try:
-        parsed = json.loads(await request.read())
-    except ValueError:
-        raise InputError("body", "JSON") from None
-    if not isinstance(parsed, dict):
-        raise InputError("body", "a JSON object")
-    return parsed
-
-
-def _json(content: object) -> web.Response:
-    return web.json_response(text=json.dumps(content, default=_text))
-
-
-def _text(value: object) -> str:
-    return value.isoformat() if isinstance(value, datetime) else str(value)

@@ -13,8 +13,9 @@ from trellis.assessments.domain.results import Result
 from trellis.common.contracts.envelope import Envelope, Message
 from trellis.common.contracts.identifiers import stable_id
 from trellis.common.contracts.outcomes import AssessmentCompleted, AssessmentStarted
+from trellis.common.ledger.changes import Change
 from trellis.common.ledger.states import Occurrence, State
-from trellis.common.ledger.table import Change, Ledger
+from trellis.common.ledger.table import Ledger
 from trellis.common.store import outbox
 from trellis.common.store.postgres import Connection
 

@@ -110,6 +110,7 @@ def _build(kit: Kit, settings: GreenhouseActionsSettings) -> Parts:
         http=application(api, kit.keyring),
         consumers=[Consumer(kit.consuming, kit.publisher, GREENHOUSE_ACTIONS, handler.handle, kit.metrics)],
         tasks=[runner.run, relay.run, observer.run, lambda: _watch(kit.pool, store, measures)],
+        drains=[runner.drain],
         closing=[http.close, internal.close],
     )
 

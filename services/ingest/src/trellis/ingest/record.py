@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from functools import lru_cache
+from typing import Final, TypeVar
 from uuid import UUID
 
 import structlog
+from prometheus_client import Counter, Gauge, Histogram
 
 from trellis.common.contracts.envelope import Envelope
 from trellis.common.contracts.identifiers import AccountId
@@ -17,6 +20,8 @@ from trellis.ingest.endpoints import Vendor
 from trellis.ingest.translation import application_of, is_known, signal_kind
 
 log = structlog.get_logger()
+
+_Metric = TypeVar("_Metric", Counter, Gauge, Histogram)
 
 OTHER: Final = "other"
 
@@ -73,23 +78,29 @@ class Recorder:
     def __init__(self, metrics: Metrics, *, max_accounts: int) -> None:
         self._max_accounts = max_accounts
         self._accounts: set[str] = set()
-        self._webhooks = metrics.counter("webhooks", "Webhooks answered", ("vendor", "account", "outcome"))
-        self._bytes = metrics.counter("webhook_bytes", "Bytes of authentic bodies", ("vendor",))
-        self._actions = metrics.counter("actions", "Authentic webhooks by the vendor's event", ("vendor", "action"))
-        self._seconds = metrics.histogram("webhook_seconds", "Time from a request's head to its answer", ("vendor",))
-        self._last = metrics.gauge(
-            "webhook_last_timestamp_seconds", "When the last authentic webhook came", ("vendor", "account")
+        self._webhooks = _bound(metrics.counter("webhooks", "Webhooks answered", ("vendor", "account", "outcome")))
+        self._bytes = _bound(metrics.counter("webhook_bytes", "Bytes of authentic bodies", ("vendor",)))
+        self._actions = _bound(
+            metrics.counter("actions", "Authentic webhooks by the vendor's event", ("vendor", "action"))
+        )
+        self._seconds = _bound(
+            metrics.histogram("webhook_seconds", "Time from a request's head to its answer", ("vendor",))
+        )
+        self._last = _bound(
+            metrics.gauge(
+                "webhook_last_timestamp_seconds", "When the last authentic webhook came", ("vendor", "account")
+            )
         )
 
     def record(self, answer: Answer, *, route: str, seconds: float) -> None:
         """Count *answer* and write its line."""
         vendor, account = answer.vendor.value, self._label(answer.account)
-        self._webhooks.labels(vendor, account, answer.outcome.value).inc()
-        self._seconds.labels(vendor).observe(seconds)
+        self._webhooks(vendor, account, answer.outcome.value).inc()
+        self._seconds(vendor).observe(seconds)
         if answer.received_at is not None:
-            self._bytes.labels(vendor).inc(answer.bytes_count)
-            self._actions.labels(vendor, self._action(answer)).inc()
-            self._last.labels(vendor, account).set(answer.received_at.timestamp())
+            self._bytes(vendor).inc(answer.bytes_count)
+            self._actions(vendor, self._action(answer)).inc()
+            self._last(vendor, account).set(answer.received_at.timestamp())
         write = log.info if answer.status == 200 else log.warning
         write(
             "webhook.received" if answer.status == 200 else "webhook.rejected",
@@ -112,6 +123,11 @@ class Recorder:
     def _action(self, answer: Answer) -> str:
         is_named = is_known(answer.action) or signal_kind(answer.action) is not None or answer.action == "ping"
         return answer.action if is_named else OTHER
+
+
+def _bound(metric: _Metric) -> Callable[..., _Metric]:
+    """Return the series of given labels, each looked up once; there are as many as the metric has anyway."""
+    return lru_cache(maxsize=None)(metric.labels)
 
 
 def _fields(answer: Answer) -> dict[str, object]:

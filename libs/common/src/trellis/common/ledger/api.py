@@ -13,8 +13,9 @@ from pydantic import Field
 from trellis.common.contracts.identifiers import AccountId
 from trellis.common.errors import InputError
 from trellis.common.ledger.brakes import Brakes, Scope
+from trellis.common.ledger.changes import Change
 from trellis.common.ledger.states import Occurrence, State
-from trellis.common.ledger.table import Change, Ledger
+from trellis.common.ledger.table import Ledger
 from trellis.common.runtime.http import (
     ACCOUNT_PREFIX,
     Body,

@@ -8,10 +8,12 @@ application was read.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 import structlog
 
@@ -21,9 +23,10 @@ from trellis.common.contracts.identifiers import AccountId
 from trellis.common.errors import ConflictError, StoreAwayError, TransientError
 from trellis.common.failpoints import failpoint
 from trellis.common.ledger import effects
-from trellis.common.ledger.effects import Answer, Effect, Intent, LookUp, Preparation, Ready
+from trellis.common.ledger.changes import Change, of_answer, of_look_up, of_preparation
+from trellis.common.ledger.effects import Answer, Effect, Intent, Preparation, Ready
 from trellis.common.ledger.states import Occurrence, State
-from trellis.common.ledger.table import Change, Ledger
+from trellis.common.ledger.table import Ledger
 from trellis.common.runtime.metrics import LONG_SECONDS, Metrics
 from trellis.common.store.outbox import Relay
 from trellis.common.store.postgres import Connection, Pool, transaction
@@ -39,9 +42,12 @@ MARGIN_SECONDS = 2.0
 READING_SECONDS = 10.0
 """Oldest reading of the application an effect may rest on (P4)."""
 PER_ACCOUNT = 20
+"""Most rows of one account claimed at once."""
+MOST_UNDER_WAY = 40
+"""Most rows of one account under way in one process; the account is skipped beyond."""
+RECORD_WAITS = (0.1, 0.3, 1.0, 2.0, *[3.0] * 20)
+"""Waits between tries to record an answer while the database is away: about a minute."""
 POLL_SECONDS = 0.5
-MOST_UNKNOWN = 8
-"""Ambiguous answers in a row after which a person looks at it."""
 
 
 class Runner:
@@ -73,6 +79,9 @@ class Runner:
         self._relay = relay
         self._lease = lease
         self._wake = asyncio.Event()
+        self._draining = False
+        self._under_way: set[asyncio.Future[None]] = set()
+        self._counts: dict[AccountId, int] = {}
         self._effects_total = metrics.counter("effects", "What came of attempts and look-ups", ("action", "outcome"))
         self._wait_seconds = metrics.histogram(
             "effect_wait_seconds", "From command to settled outcome", ("action",), LONG_SECONDS
@@ -85,25 +94,30 @@ class Runner:
         self._wake.set()
 
     async def run(self) -> None:
-        """Perform and look up until cancelled."""
-        while True:
-            busy = 0
+        """Perform and look up until cancelled or drained; a slow account keeps only its own rows waiting."""
+        while not self._draining:
             try:
-                busy = await self.perform_due() + await self.look_up_due()
+                started = await self._start_due() + await self._start_look_ups()
                 self._last_pass.set(time.time())
-                if not busy:
+                if not started:
                     await self._count()
-            except* (StoreAwayError, ConflictError) as errors:  # from a task of a group, too
-                log.warning("ledger.waiting", reason=str(_first(errors)))
+            except (StoreAwayError, ConflictError) as error:
+                log.warning("ledger.waiting", reason=str(error))
+                started = 0
                 await asyncio.sleep(1.0)
-            if busy:
+            if started:
                 continue
-            try:
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(POLL_SECONDS):
                     await self._wake.wait()
-            except TimeoutError:
-                pass
             self._wake.clear()
+
+    async def drain(self) -> None:
+        """Begin nothing new and wait until what is under way is recorded."""
+        self._draining = True
+        self._wake.set()
+        while self._under_way:
+            await asyncio.wait(self._under_way)
 
     async def _count(self) -> None:
         counts = await self._ledger.counts()
@@ -114,15 +128,69 @@ class Runner:
     # -- attempts
 
     async def perform_due(self) -> int:
-        """Claim due rows and perform them; return how many were claimed."""
-        claimed = await self._ledger.claim_due(lease=self._lease, per_account=PER_ACCOUNT, vendor=self._vendor)
+        """Perform all rows that are due now to their end; return how many were claimed."""
+        claimed = await self._start_due()
+        await self._settle_down()
+        return claimed
+
+    async def look_up_due(self) -> int:
+        """Look up all unknown rows that are due now to their end; return how many were claimed."""
+        claimed = await self._start_look_ups()
+        await self._settle_down()
+        return claimed
+
+    async def _settle_down(self) -> None:
+        """Wait for what is under way; raises what one of it raised."""
+        if self._under_way:
+            done, _ = await asyncio.wait(self._under_way)
+            for task in done:
+                task.result()
+
+    async def _start_due(self) -> int:
+        claimed = await self._ledger.claim_due(
+            lease=self._lease, per_account=PER_ACCOUNT, vendor=self._vendor, busy=self._busy()
+        )
         if claimed:
             failpoint("ledger.after_claim")
-            async with asyncio.TaskGroup() as group:
-                for (account, action), intents in _grouped(claimed).items():
-                    group.create_task(self._perform_group(account, self._effects[action], intents))
-            self._relay.wake()
+        for (account, action), intents in _grouped(claimed).items():
+            self._start(account, len(intents), self._perform_group(account, self._effects[action], intents))
         return len(claimed)
+
+    async def _start_look_ups(self) -> int:
+        claimed = await self._ledger.claim_unsure(
+            lease=self._lease, per_account=PER_ACCOUNT, vendor=self._vendor, busy=self._busy()
+        )
+        for intent in claimed:
+            self._start(intent.account, 1, self._look_up(self._effects[intent.action], intent))
+        return len(claimed)
+
+    def _busy(self) -> list[AccountId]:
+        """Accounts that have as many rows under way as they may."""
+        return [account for account, count in self._counts.items() if count >= MOST_UNDER_WAY]
+
+    def _start(self, account: AccountId, rows: int, work: Coroutine[Any, Any, None]) -> None:
+        self._counts[account] = self._counts.get(account, 0) + rows
+        task = asyncio.ensure_future(self._guarded(work))
+        self._under_way.add(task)
+
+        def ended(done: asyncio.Future[None]) -> None:
+            self._under_way.discard(done)
+            self._counts[account] -= rows
+            if not self._counts[account]:
+                del self._counts[account]
+            self._relay.wake()
+
+        task.add_done_callback(ended)
+
+    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run *work*; an outage or a bug leaves its rows to their lease or their deadline."""
+        try:
+            await work
+        except* TransientError as errors:
+            log.warning("ledger.interrupted", reason="; ".join(str(error) for error in _leaves(errors)))
+        except* Exception as errors:
+            for error in _leaves(errors):
+                log.error("ledger.failed", exc_info=error)
 
     async def _perform_group(self, account: AccountId, effect: Effect, intents: list[Intent]) -> None:
         try:
@@ -161,16 +229,10 @@ class Runner:
                 await self._ledger.postpone(intent, Change(occurrence=Occurrence.POSTPONED, reason=reason, wait=wait))
             case effects.Unauthorized():
                 await self._pause(effect, intent, prepared)
-            case effects.Overtaken(reason=reason):
-                await self._record(
-                    effect, intent, intent.attempt, Change(occurrence=Occurrence.OVERTAKEN, reason=reason)
-                )
-            case effects.Blocked(reason=reason, remedy=remedy, mended_by=mended_by):
-                change = Change(occurrence=Occurrence.BLOCKED, reason=reason, remedy=remedy, mended_by=mended_by)
-                await self._record(effect, intent, intent.attempt, change)
-            case effects.Settled(reason=reason, resolved=resolved):
-                change = Change(occurrence=Occurrence.SUCCEEDED, reason=reason, resolved=resolved)
-                await self._record(effect, intent, intent.attempt, change)
+            case effects.Overtaken() | effects.Blocked() | effects.Settled():
+                await self._record(effect, intent, intent.attempt, of_preparation(prepared))
+            case effects.Ready():
+                raise TypeError("a row that is ready is attempted")
 
     async def _attempt(self, effect: Effect, intent: Intent, ready: Ready) -> None:
         wait = await effect.reserve(intent)
@@ -217,47 +279,20 @@ class Runner:
         return await effect.send(intent, ready.request)
 
     async def _record_answer(self, effect: Effect, intent: Intent, attempt: int, answer: Answer) -> None:
-        match answer:
-            case effects.Succeeded(reason=reason, resolved=resolved, request_id=request_id):
-                change = Change(
-                    occurrence=Occurrence.SUCCEEDED,
-                    reason=reason,
-                    resolved=resolved,
-                    request_id=request_id,
-                    kind="answer",
-                )
-                await self._record(effect, intent, attempt, change, answer.private)
-            case effects.Accepted(reason=reason, resolved=resolved, request_id=request_id):
-                change = Change(
-                    occurrence=Occurrence.ACCEPTED,
-                    reason=reason,
-                    resolved=resolved,
-                    request_id=request_id,
-                    kind="answer",
-                )
-                await self._record(effect, intent, attempt, change)
-            case effects.NotExecuted(reason=reason, wait=wait, request_id=request_id):
-                delay = wait if wait is not None else full_jitter(attempt, random.random())  # noqa: S311 - jitter
-                change = Change(
-                    occurrence=Occurrence.NOT_EXECUTED, reason=reason, wait=delay, request_id=request_id, kind="answer"
-                )
-                await self._record(effect, intent, attempt, change)
-            case effects.Rejected(reason=reason, request_id=request_id):
-                change = Change(occurrence=Occurrence.REJECTED, reason=reason, request_id=request_id, kind="answer")
-                await self._record(effect, intent, attempt, change)
-            case effects.Unmet(reason=reason, remedy=remedy, mended_by=mended_by, request_id=request_id):
-                change = Change(
-                    occurrence=Occurrence.UNMET, reason=reason, remedy=remedy, mended_by=mended_by,
-                    request_id=request_id, kind="answer",
-                )  # fmt: skip
-                await self._record(effect, intent, attempt, change)
-            case effects.Ambiguous(reason=reason, request_id=request_id):
-                change = Change(occurrence=Occurrence.AMBIGUOUS, reason=reason, request_id=request_id, kind="answer")
-                await self._record(effect, intent, attempt, change)
-            case effects.Unauthorized(reason=reason):
-                change = Change(occurrence=Occurrence.NOT_EXECUTED, reason=reason, kind="answer")
-                await self._record(effect, intent, attempt, change)
-                await self._pause(effect, intent, answer)
+        """Record what came of the request, again while the database is away: an answer is not asked for twice."""
+        change = of_answer(answer, attempt=attempt, fraction=random.random())  # noqa: S311 - jitter
+        private = answer.private if isinstance(answer, effects.Succeeded) else None
+        for wait in (*RECORD_WAITS, None):
+            try:
+                await self._record(effect, intent, attempt, change, private)
+                break
+            except (StoreAwayError, ConflictError) as error:
+                if wait is None:
+                    raise
+                log.warning("ledger.answer_waits", command_id=str(intent.id), reason=str(error))
+                await asyncio.sleep(wait)
+        if isinstance(answer, effects.Unauthorized):
+            await self._pause(effect, intent, answer)
 
     async def _record(
         self, effect: Effect, intent: Intent, attempt: int, change: Change, private: bytes | None = None
@@ -309,16 +344,6 @@ class Runner:
 
     # -- look-ups
 
-    async def look_up_due(self) -> int:
-        """Claim unknown rows and look their effects up; return how many were claimed."""
-        claimed = await self._ledger.claim_unsure(lease=self._lease, per_account=PER_ACCOUNT, vendor=self._vendor)
-        async with asyncio.TaskGroup() as group:
-            for intent in claimed:
-                group.create_task(self._look_up(self._effects[intent.action], intent))
-        if claimed:
-            self._relay.wake()
-        return len(claimed)
-
     async def _look_up(self, effect: Effect, intent: Intent) -> None:
         try:
             said = await effect.look_up(intent)
@@ -336,47 +361,10 @@ class Runner:
                 await self._pause(effect, intent, said)
             else:
                 second_read = await effect.second_read(intent.account)
-                await self._record(effect, intent, intent.attempt, self._verdict(intent, said, second_read))
+                change = of_look_up(said, intent, second_read=second_read, fraction=random.random())  # noqa: S311
+                await self._record(effect, intent, intent.attempt, change)
         except ConflictError as error:
             log.warning("ledger.conflict", command_id=str(intent.id), reason=str(error))
-
-    def _verdict(self, intent: Intent, said: LookUp, second_read: timedelta) -> Change:
-        match said:
-            case effects.Found(reason=reason, resolved=resolved):
-                return Change(occurrence=Occurrence.FOUND, reason=reason, resolved=resolved, kind="look-up")
-            case effects.NotSeen(reason=reason) if not said.proof and intent.absent_count == 0:
-                again = f"{reason}; read again in {second_read.total_seconds():g} s"
-                return Change(
-                    occurrence=Occurrence.POSTPONED, reason=again, wait=second_read, absent=True,
-                    resolved=said.resolved, kind="look-up",
-                )  # fmt: skip
-            case effects.NotSeen(reason=reason) if intent.retries >= said.most_retries:
-                return Change(
-                    occurrence=Occurrence.BLOCKED, reason=f"{reason}, {intent.attempt} attempts made", remedy=said.remedy,
-                    kind="look-up",
-                )  # fmt: skip
-            case effects.NotSeen(reason=reason, resolved=resolved):
-                return Change(
-                    occurrence=Occurrence.ABSENT, reason=f"proven absent: {reason}", resolved=resolved, kind="look-up",
-                    wait=full_jitter(intent.retries + 1, random.random()),  # noqa: S311 - jitter
-                )  # fmt: skip
-            case effects.CannotTell(reason=reason, remedy=remedy):
-                return Change(occurrence=Occurrence.CANNOT_TELL, reason=reason, remedy=remedy, kind="look-up")
-            case effects.Overtaken(reason=reason):
-                return Change(occurrence=Occurrence.OVERTAKEN, reason=reason, kind="look-up")
-            case effects.Blocked(reason=reason, remedy=remedy, mended_by=mended_by):
-                return Change(
-                    occurrence=Occurrence.BLOCKED, reason=reason, remedy=remedy, mended_by=mended_by, kind="look-up"
-                )
-            case effects.Later(reason=reason, wait=wait):
-                return Change(occurrence=Occurrence.POSTPONED, reason=reason, wait=wait, kind="look-up")
-            case effects.Unauthorized():
-                raise TypeError("a rejected credential is no verdict on the effect")
-
-
-def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    first = errors.exceptions[0]
-    return _first(first) if isinstance(first, BaseExceptionGroup) else first
 
 
 def _grouped(intents: Sequence[Intent]) -> dict[tuple[AccountId, Action], list[Intent]]:
@@ -384,3 +372,10 @@ def _grouped(intents: Sequence[Intent]) -> dict[tuple[AccountId, Action], list[I
     for intent in intents:
         groups.setdefault((intent.account, intent.action), []).append(intent)
     return groups
+
+
+def _leaves(group: BaseExceptionGroup[Any]) -> list[BaseException]:
+    found: list[BaseException] = []
+    for error in group.exceptions:
+        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -26,6 +26,7 @@ from trellis.common.contracts.identifiers import (
 )
 from trellis.common.contracts.outcomes import CommandSettled, OutcomeState
 from trellis.common.ledger.brakes import HELD_BY_SQL
+from trellis.common.ledger.changes import Change
 from trellis.common.ledger.effects import EffectCommand, Intent, Resolved
 from trellis.common.ledger.states import FINAL, Occurrence, State, next_state
 from trellis.common.store import outbox
@@ -48,33 +49,6 @@ _COLUMNS: Final = (
 _FREE: Final = "(i.lease_until is null or i.lease_until < clock_timestamp())"
 _PAUSED: Final = "exists (select from pause p where p.account_id = i.account_id and p.vendor = i.vendor)"
 _BRAKED: Final = f"exists ({HELD_BY_SQL})"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """What one occurrence writes into a row, beyond its state.
-
-    Attributes:
-        occurrence: What happened.
-        reason: Why, for people; no personal data.
-        remedy: What mends it, when it parks the row.
-        mended_by: The fact that mends it.
-        wait: How long until the row is touched again.
-        resolved: Merged into the row's.
-        request_id: The vendor's id of the request.
-        kind: How the journal calls it.
-        absent: Add one to the readings that did not see the effect; None sets them to zero.
-    """
-
-    occurrence: Occurrence
-    reason: str = ""
-    remedy: str = ""
-    mended_by: str | None = None
-    wait: timedelta = timedelta()
-    resolved: Resolved | None = None
-    request_id: str | None = None
-    kind: str = "outcome"
-    absent: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,15 +138,17 @@ class Ledger:
 
     # -- claiming
 
-    async def claim_due(self, *, lease: timedelta, per_account: int, vendor: str) -> list[Intent]:
+    async def claim_due(
+        self, *, lease: timedelta, per_account: int, vendor: str, busy: Sequence[AccountId] = ()
+    ) -> list[Intent]:
         """Lease rows that are due to be attempted, at most *per_account* of each account.
 
         Rows under a brake are left; of a paused connection one row is taken when the pause is due to be
-        tested, which postpones the next test.
+        tested, which postpones the next test. Accounts in *busy* are skipped.
         """
         statement = f"""
             with accounts as (select distinct account_id from intent where state = 'waiting' and vendor = $3
-                              and due_at <= clock_timestamp()),
+                              and due_at <= clock_timestamp() and not account_id = any($5::text[])),
             probes as (update pause p set retry_at = clock_timestamp() + make_interval(secs => $1)
                        where p.vendor = $3 and p.retry_at <= clock_timestamp() and exists (
                          select from intent i where i.account_id = p.account_id and i.state = 'waiting'
@@ -189,9 +165,11 @@ class Ledger:
                 for update skip locked) picked)
             update intent i set lease_until = clock_timestamp() + make_interval(secs => $1), lease_token = $4
             from due where i.id = due.id returning {_COLUMNS}"""
-        return await self._claim(statement, lease, per_account, vendor)
+        return await self._claim(statement, lease, per_account, vendor, busy)
 
-    async def claim_unsure(self, *, lease: timedelta, per_account: int, vendor: str) -> list[Intent]:
+    async def claim_unsure(
+        self, *, lease: timedelta, per_account: int, vendor: str, busy: Sequence[AccountId] = ()
+    ) -> list[Intent]:
         """Lease rows that are to be looked up: unknown ones that are due, and attempts past their deadline.
 
         The latter become `unknown` here; an attempt whose worker died is no different from one whose
@@ -214,7 +192,7 @@ class Ledger:
                 )  # fmt: skip
         statement = f"""
             with accounts as (select distinct account_id from intent where state = 'unknown' and vendor = $3
-                              and due_at <= clock_timestamp()),
+                              and due_at <= clock_timestamp() and not account_id = any($5::text[])),
             due as materialized (
               select picked.id from accounts a cross join lateral (
                 select i.id from intent i where i.account_id = a.account_id and i.state = 'unknown' and i.vendor = $3
@@ -222,12 +200,14 @@ class Ledger:
                 order by i.due_at limit $2 for update skip locked) picked)
             update intent i set lease_until = clock_timestamp() + make_interval(secs => $1), lease_token = $4
             from due where i.id = due.id returning {_COLUMNS}"""
-        return await self._claim(statement, lease, per_account, vendor)
+        return await self._claim(statement, lease, per_account, vendor, busy)
 
-    async def _claim(self, statement: str, lease: timedelta, per_account: int, vendor: str) -> list[Intent]:
+    async def _claim(
+        self, statement: str, lease: timedelta, per_account: int, vendor: str, busy: Sequence[AccountId]
+    ) -> list[Intent]:
         token, claimed = uuid4(), time.monotonic()
         async with transaction(self._pool) as connection:
-            rows = await connection.fetch(statement, lease.total_seconds(), per_account, vendor, token)
+            rows = await connection.fetch(statement, lease.total_seconds(), per_account, vendor, token, list(busy))
         return [_intent(row, claimed, token) for row in rows]
 
     # -- changing

@@ -61,6 +61,7 @@ class Parts:
         http: Its HTTP API, if it has one.
         consumers: Consumers of the broker; stopped first and waited for.
         tasks: Endless coroutines, cancelled at the stop; one that fails stops the process.
+        drains: Awaited at the stop, for at most `drain_seconds`, so that what is under way is recorded.
         closing: Run last, such as closing client sessions.
         http_options: Passed to aiohttp's runner.
     """
@@ -68,6 +69,7 @@ class Parts:
     http: web.Application | None = None
     consumers: list[Consumer] = field(default_factory=list)
     tasks: list[Callable[[], Coroutine[Any, Any, None]]] = field(default_factory=list)
+    drains: list[Callable[[], Coroutine[Any, Any, None]]] = field(default_factory=list)
     closing: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     http_options: dict[str, Any] = field(default_factory=dict)
 
@@ -141,12 +143,13 @@ async def _run_parts(parts: Parts, kit: Kit, settings: Settings, stop: asyncio.E
         log.info("service.stopping")
         for consumer in parts.consumers:
             consumer.stop()
-        if consuming:
-            await asyncio.wait(consuming, timeout=settings.drain_seconds)
+        draining = [asyncio.ensure_future(drain()) for drain in parts.drains]
+        if consuming or draining:
+            await asyncio.wait([*consuming, *draining], timeout=settings.drain_seconds)
         await stack.aclose()  # HTTP servers and client sessions, before the tasks they may wake
-        for task in (*background, *consuming, stopping):
+        for task in (*background, *consuming, *draining, stopping):
             task.cancel()
-        await asyncio.gather(*background, *consuming, stopping, return_exceptions=True)
+        await asyncio.gather(*background, *consuming, *draining, stopping, return_exceptions=True)
         for task in done:
             if task is not stopping and not task.cancelled() and (error := task.exception()) is not None:
                 log.error("service.failed", exc_info=error)

@@ -345,6 +345,7 @@ _SECOND: Final = {
 def doubt_remedy(options: Options) -> str:
     """Return what a person does about an invite in doubt."""
     return (
-        "ask the candidate or look in Coderbyte's dashboard whether the mail arrived, then confirm or resend it; "
+        "ask the candidate or look in Coderbyte's dashboard whether the mail arrived, then confirm or redrive it "
+        "(`trellis parked confirm`, `trellis parked redrive`); "
         f"{_SECOND[options.duplicate]}; a join or a report settles it by itself"
     )
