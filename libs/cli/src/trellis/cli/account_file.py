@@ -53,14 +53,15 @@ class _Shape(BaseModel):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
 
+# Faults of one setting begin with its name and a colon, by which `reading.py` finds its line.
 def _check(settings: dict[str, Json], known: tuple[Setting, ...]) -> dict[str, Json]:
     names = {setting.name for setting in known}
     for name, value in settings.items():
         if name not in names:
-            raise ValueError(f"one of the known settings, not {name}: {', '.join(sorted(names))}")
+            raise ValueError(f"{name}: a known setting, one of {', '.join(sorted(names))}")
         problem = _problem(value, SETTINGS[name].schema)
         if problem:
-            raise ValueError(f"{name} to be {problem}")
+            raise ValueError(f"{name}: {problem}")
     return settings
 
 
@@ -73,8 +74,10 @@ def _problem(value: Json, schema: Mapping[str, Any]) -> str | None:
     least = schema.get("minimum")
     if least is not None and isinstance(value, int | float) and value < least:
         return f"at least {least:g}"
-    if isinstance(value, list) and (len(value) < schema.get("minItems", 0) or not all(_is(v, "number") for v in value)):
-        return "a list of numbers, at least one"
+    if isinstance(value, list):
+        kind = schema["items"]["type"]
+        if len(value) < schema.get("minItems", 0) or not all(_is(item, kind) for item in value):
+            return f"a list of {kind}s, at least one"
     return None
 
 

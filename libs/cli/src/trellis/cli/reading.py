@@ -53,14 +53,23 @@ def _explained(path: Path, raw: CommentedMap, error: ValidationError) -> str:
     lines = []
     seen: set[tuple[int, int, str]] = set()
     for fault in error.errors(include_input=False, include_url=False, include_context=False):
-        line, column, field = _place(raw, fault["loc"], missing=fault["type"] == "missing")
-        expected = _expected(fault["type"], fault["msg"])
+        loc, message = _one_setting(fault["loc"], fault["msg"])
+        line, column, field = _place(raw, loc, missing=fault["type"] == "missing")
+        expected = _expected(fault["type"], message)
         if (line, column, expected) in seen:
             continue
         seen.add((line, column, expected))
         remedy = _REMEDIES.get(fault["type"])
         lines.append(f"{path}:{line}:{column}: {field}: {expected}" + (f"; {remedy}" if remedy else ""))
     return "\n".join(lines)
+
+
+def _one_setting(loc: tuple[int | str, ...], message: str) -> tuple[tuple[int | str, ...], str]:
+    """Point at the one setting that a fault of a `settings` mapping names."""
+    name, colon, rest = message.removeprefix("Value error, ").partition(": ")
+    if loc and loc[-1] == "settings" and colon:
+        return (*loc, name), f"Value error, {rest}"
+    return loc, message
 
 
 def _expected(kind: str, message: str) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 Owner = Literal["ingest", "greenhouse-actions", "assessments"]
-Json = str | int | float | bool | list[float] | None
+Json = str | int | float | bool | list[float] | list[str] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,16 @@ _A: Final[tuple[Owner, ...]] = ("assessments",)
 _I: Final[tuple[Owner, ...]] = ("ingest",)
 
 GREENHOUSE: Final = (
+    _text("v3.base_url", _G, None, "another host of Harvest? null: the connection's base_url"),
+    _text("v3.token_url", _G, None, "another host of the token route? null: the connection's token_url"),
+    _text("v1.base_url", _G, None, "where Harvest v1 was; unused by a v3 connection"),
+    Setting(
+        "v3.sub",
+        _G,
+        None,
+        {"type": ["integer", "string", "null"]},
+        "as whom do tokens act? null: the service user; none: the credential's own account",
+    ),
     _bool("v3.single_active_token", _G, True, "does a new token end the older one? Shared and locked either way"),
     _choice("v3.range_syntax", _G, ("auto", "pipe", "bracket"), "how are time ranges spelled?"),
     _choice(
@@ -64,6 +74,13 @@ GREENHOUSE: Final = (
     _choice("note.visibility", _G, ("public", "private", "admin_only"), "who sees our notes?"),
     _number("note.max_chars", _G, 10000, "longest note; no limit is published", 200),
     _bool("note.escape_markup", _G, True, "are < > & in a note escaped by us?"),
+    Setting(
+        "note.link_hosts",
+        _G,
+        ["coderbyte.com"],
+        {"type": "array", "items": {"type": "string"}, "minItems": 1},
+        "hosts to which a report's link in a note may lead, subdomains included",
+    ),
     _number("verify.second_read_s", _G, 30, "how long after a write may a reading still show the old?"),
     _bool("note.on_withdraw", _G, False, "the one note after a person's act"),
     _number("reconcile.interval", _G, 600, "how often Greenhouse is compared with the log", 1),
@@ -90,6 +107,7 @@ CODERBYTE: Final = (
     _choice("invite.on_unknown", _A, ("hold", "resend_once"), "may an unanswered invite be sent again?"),
     _choice("invite.reinvite", _A, ("never", "if_not_started", "always"), "is a new visit a new invite?"),
     _bool("lookup.lists_pending_invites", _A, False, "are invites listed before they are started?"),
+    _number("lookup.second_read_s", _A, 30, "how long after a first look-up of an invite is the second?"),
     _choice("report.pick_attempt", _A, ("latest", "first", "best"), "which attempt counts?"),
     _choice("result.on_collision", _A, ("all_open", "newest", "hold"), "one person, one assessment, two applications"),
     _choice("report.time_taken_unit", _A, ("minutes", "seconds"), "the unit of time_taken"),
