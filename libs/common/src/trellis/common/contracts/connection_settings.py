@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 Owner = Literal["ingest", "greenhouse-actions", "assessments"]
-Json = str | int | float | bool | list[float] | list[str] | None
+Json = str | int | float | bool | list[int | float | str] | None
 
 
 @dataclass(frozen=True, slots=True)
