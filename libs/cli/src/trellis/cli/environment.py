@@ -24,11 +24,21 @@ class Clients:
         self._keyring = keyring
 
     def __getitem__(self, service: str) -> InternalClient:
+        return InternalClient(
+            self._session, self.url_of(service), audience=service, caller="cli", keyring=self._keyring
+        )
+
+    def url_of(self, service: str) -> str:
+        """Return the address of *service*.
+
+        Raises:
+            PermanentError: The environment does not name it.
+        """
         variable = f"TRELLIS_{service.upper().replace('-', '_')}_URL"
         url = os.environ.get(variable)
         if not url:
             raise PermanentError(f"{variable} is not set: the address of {service}, such as http://127.0.0.1:8080")
-        return InternalClient(self._session, url, audience=service, caller="cli", keyring=self._keyring)
+        return url
 
 
 @asynccontextmanager
