@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 
 import asyncpg
 import uvloop
@@ -26,8 +27,23 @@ def run(name: str) -> None:
     uvloop.run(service.run(os.environ))  # type: ignore[arg-type]
 
 
+def environment_of_all(names: Sequence[str], environ: Mapping[str, str]) -> dict[str, str]:
+    """Return *environ* with an address of its own on this machine for each service that has none.
+
+    The HTTP APIs take the ports from 8080 up in the order of *names*, health and metrics those from 9090 up.
+    """
+    made = dict(environ)
+    for number, name in enumerate(names):
+        prefix = f"TRELLIS_{name.upper().replace('-', '_')}"
+        listen = made.setdefault(f"{prefix}_LISTEN", f"127.0.0.1:{8080 + number}")
+        made.setdefault(f"{prefix}_ADMIN_LISTEN", f"127.0.0.1:{9090 + number}")
+        made.setdefault(f"{prefix}_URL", f"http://{listen}")
+    return made
+
+
 def run_all() -> int:
     """Supervise one process of each service: one that dies is started again; a stop stops all."""
+    environ = environment_of_all(installed(), os.environ)
     stopping = False
     processes: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -46,7 +62,9 @@ def run_all() -> int:
             if process is None or process.poll() is not None:
                 if process is not None:
                     print(f"trellis: {name} ended with {process.returncode}; starting it again", file=sys.stderr)
-                processes[name] = subprocess.Popen([sys.executable, "-m", "trellis.cli", "run", name])  # noqa: S603
+                processes[name] = subprocess.Popen(  # noqa: S603 - our own command
+                    [sys.executable, "-m", "trellis.cli", "run", name], env=environ
+                )
         time.sleep(RESTART_SECONDS)
     deadline = time.monotonic() + STOP_SECONDS
     for process in processes.values():
