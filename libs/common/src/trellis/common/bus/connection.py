@@ -17,6 +17,10 @@ from aio_pika.abc import AbstractConnection
 
 log = structlog.get_logger()
 
+_AWAY = (OSError, aio_pika.exceptions.AMQPError, TimeoutError, RuntimeError, StopAsyncIteration)
+"""What a lost or refused connection raises; the last when it is closed before the broker's first frame, as a
+proxy before a broker that is away does (aiormq 7.2.4, `FrameReceiver.get_frame`)."""
+
 
 class BrokerLink:
     """Keeps one connection to the broker; separate links are used to publish and to consume.
@@ -69,6 +73,6 @@ class BrokerLink:
                     self._up.clear()
                     self._connection = None
                     await connection.close()
-            except (OSError, aio_pika.exceptions.AMQPError, TimeoutError, RuntimeError) as error:
+            except _AWAY as error:
                 log.warning("broker.away", connection=self._name, error=type(error).__name__)
             await asyncio.sleep(random.uniform(0.2, 1.5))  # noqa: S311 - spreads reconnects, no secret
