@@ -98,6 +98,11 @@ def bench(arguments: Sequence[str]) -> int:
     return testing.bench(arguments)
 
 
+def faults(arguments: Sequence[str]) -> int:
+    """Hurt a real system for --minutes M and check the promises; --seed S, --json one object as the last line."""
+    return testing.faults(arguments)
+
+
 def setup(arguments: Sequence[str]) -> int:
     """Build the Python environment, as every other command does when it needs it."""
     _only_flag(arguments)
@@ -121,7 +126,7 @@ COMMANDS: dict[str, Command] = {
     command.__name__: command
     for command in (
         *(demo, up, down, start, stop, logs, psql, trellis, env),
-        *(test, lint, bench, setup, lock, clean),
+        *(test, lint, bench, faults, setup, lock, clean),
     )
 }
 

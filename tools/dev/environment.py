@@ -40,10 +40,10 @@ def shared_environment(places: Places, keyring: Path) -> dict[str, str]:
         "TRELLIS_INGEST_PUBLIC_URL": f"http://{places.listen['ingest']}",
     }
     for service in SERVICES:
-        told[f"{_prefix(service)}_DATABASE_URL"] = places.databases[service]
-        told[f"{_prefix(service)}_URL"] = f"http://{places.listen[service]}"
-        told[f"{_prefix(service)}_LISTEN"] = places.listen[service]
-        told[f"{_prefix(service)}_ADMIN_LISTEN"] = places.admin_listen[service]
+        told[f"{variable_prefix(service)}_DATABASE_URL"] = places.databases[service]
+        told[f"{variable_prefix(service)}_URL"] = f"http://{places.listen[service]}"
+        told[f"{variable_prefix(service)}_LISTEN"] = places.listen[service]
+        told[f"{variable_prefix(service)}_ADMIN_LISTEN"] = places.admin_listen[service]
     if places.sandbox is not None:
         told["TRELLIS_SANDBOX_URL"] = places.sandbox
     return told
@@ -62,5 +62,6 @@ def _random_key() -> str:
     return base64.b64encode(secrets.token_bytes(32)).decode()
 
 
-def _prefix(service: str) -> str:
+def variable_prefix(service: str) -> str:
+    """Return what the names of *service*'s own variables begin with."""
     return f"TRELLIS_{service.upper().replace('-', '_')}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import urllib.error
 import urllib.request
 from base64 import b64encode
@@ -10,6 +11,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from tools.dev.compose import container
+from tools.dev.console import Problem
 from tools.dev.paths import folder_id, private_folder
 from tools.dev.ports import PortBook, is_free
 from tools.dev.process import Lease, Process, Program, bring_up
@@ -141,6 +143,22 @@ class RabbitServer:
         with opener.open(request, timeout=10) as answer:
             raw = answer.read()
         return json.loads(raw) if raw else None
+
+    def control(self, *arguments: str) -> None:
+        """Run `rabbitmqctl` with *arguments* against the running server.
+
+        Raises:
+            Problem: It failed, or the server is a container's and has no such program here.
+        """
+        programs = self._programs or find_rabbit()
+        if programs is None:
+            raise Problem("rabbitmqctl lies in the server's container")
+        ports = {name: self._book.get(name) for name in _PORTS}
+        argv = [str(programs.sbin / "rabbitmqctl"), *arguments]
+        env = self._environment(programs, ports)
+        done = subprocess.run(argv, env=env, cwd=self.folder, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise Problem(f"rabbitmqctl {arguments[0]}: {(done.stderr or done.stdout).strip()[-300:]}")
 
     def _accepts(self) -> bool:
         try:

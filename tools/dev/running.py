@@ -194,7 +194,7 @@ def clean() -> int:
         Running().stop()
     remove_containers(DEV)
     remove_elsewhere(DEV)
-    for folder in (RUN, DEV / "test", DEV / "bench", *DEV.glob("demo-*")):
+    for folder in (RUN, DEV / "test", DEV / "bench", DEV / "faults", *DEV.glob("demo-*")):
         shutil.rmtree(folder, ignore_errors=True)
     say(f"removed what lay in {DEV.relative_to(ROOT)}; .venv and the unpacked packages stay")
     return 0

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tools.dev import sql
 from tools.dev.console import Problem
-from tools.dev.environment import Places, shared_environment
+from tools.dev.environment import Places, shared_environment, variable_prefix
 from tools.dev.paths import ROOT, SERVICES, VENV, private_folder
 from tools.dev.ports import PortBook
 from tools.dev.postgres import PostgresServer
@@ -40,6 +40,9 @@ class System:
         lease: Whose holders it serves; without one it runs until it is stopped.
         settings: Further environment of every service, say `TRELLIS_LOG_LEVEL`.
         programs: Other command lines for some of `trellis` and the parts, by name.
+        replicas: How many processes each service has; the second of `workflow` is the part `workflow.2`. All share
+            the database and the broker and have listening ports of their own; the environment names the first
+            one's address, unless *settings* name that of something before them.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class System:
         lease: Lease | None = None,
         settings: Mapping[str, str] | None = None,
         programs: Mapping[str, Sequence[str]] | None = None,
+        replicas: int = 1,
     ) -> None:
         if not re.fullmatch(r"[a-z][a-z0-9_]{0,40}", database):
             raise ValueError(f"{database!r} is no database name of a-z, 0-9 and _")
@@ -62,12 +66,13 @@ class System:
         self.rabbitmq = rabbitmq
         self.database = database
         self.vhost = vhost
-        self.names = (*SERVICES, SANDBOX) if sandbox else SERVICES
+        more = tuple(f"{name}.{number}" for number in range(2, replicas + 1) for name in SERVICES)
+        self.names = (*SERVICES, *more, *([SANDBOX] if sandbox else []))
         self._lease = lease
         self._settings = dict(settings or {})
         self._programs = {"trellis": [str(VENV / "bin/trellis")], **(programs or {})}
         self._book = PortBook(folder)
-        self._processes = {name: Process(folder, name) for name in (*SERVICES, SANDBOX)}
+        self._processes = {name: Process(folder, name) for name in (*SERVICES, *more, SANDBOX)}
 
     def prepare(self) -> None:
         """Make database and virtual host and bring both up to date; repeatable, the servers must run.
@@ -101,7 +106,7 @@ class System:
             Problem: It ended, or was not ready in time; its log says why.
         """
         process = self._process(name)
-        env = {**self.environment(), **(extra or {})}
+        env = {**self.environment(), **self._addresses(name), **(extra or {})}
         program = Program(argv=self._argv(name), env=env, cwd=self.folder, grace_s=_SERVICE_GRACE_S)
         if not wait:
             return process.start(program, lease=self._lease)
@@ -197,7 +202,18 @@ class System:
             return self._programs[name]
         if name == SANDBOX:
             return [str(VENV / "bin/trellis-sandbox"), "serve", "--listen", f"127.0.0.1:{self._port(name)}"]
-        return [*self._programs["trellis"], "run", name]
+        return [*self._programs["trellis"], "run", name.partition(".")[0]]
+
+    def _addresses(self, name: str) -> dict[str, str]:
+        """Return what a further replica is told otherwise than the first."""
+        service, _, number = name.partition(".")
+        if not number:
+            return {}
+        prefix = variable_prefix(service)
+        return {
+            f"{prefix}_LISTEN": f"127.0.0.1:{self._port(name)}",
+            f"{prefix}_ADMIN_LISTEN": self.admin_url(name).removeprefix("http://"),
+        }
 
     def _process(self, name: str) -> Process:
         if name not in self._processes:

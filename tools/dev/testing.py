@@ -19,7 +19,7 @@ _SERVERLESS = ("tests/unit", "tests/properties")
 
 _SPELLED = (
     *("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs", "libs", "services"),
-    *("tools", "tests", "bench", "deploy", "dev"),
+    *("tools", "tests", "bench", "faults", "deploy", "dev"),
 )
 
 
@@ -34,6 +34,7 @@ def lint(*, fix: bool = False) -> int:
         ("ruff", "check", "--quiet", "."),
         ("mypy",),
         ("mypy", "--no-error-summary", "-p", "tools"),
+        ("mypy", "--no-error-summary", "-p", "faults"),
         *([("lint-imports", "--no-cache")] if _has_contracts() else []),
         ("codespell", *(name for name in _SPELLED if (ROOT / name).exists())),
     ]
@@ -72,6 +73,12 @@ def bench(arguments: Sequence[str]) -> int:
     python = ensure_environment()
     with shared_servers(DEV / "bench", durable=True) as servers:
         return run([str(python), "-m", "bench", *arguments], {**os.environ, **servers.test_environment()})
+
+
+def faults(arguments: Sequence[str]) -> int:
+    """Run `python -m faults`, which has servers of its own to hurt."""
+    python = ensure_environment()
+    return run([str(python), "-m", "faults", *arguments], dict(os.environ))
 
 
 def _tool(*argv: str) -> int:

@@ -1,0 +1,49 @@
+"""`python -m faults [--minutes M] [--seed S] [--json]`: hurt a real system and say whether the promises held."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import secrets
+import sys
+import time
+
+from tools.dev.console import Problem, say
+from tools.dev.foreground import end_orderly_on_signals
+from tools.dev.paths import DEV
+from tools.dev.servers import alone
+
+from faults.run import run
+
+FOLDER = DEV / "faults"
+
+
+def main() -> int:
+    """Run once; 1 on any violation, 2 when the servers cannot be had."""
+    parser = argparse.ArgumentParser(prog="faults", description="Real servers and processes, hurt on purpose.")
+    parser.add_argument("--minutes", type=float, default=5.0, help="how long faults go on (default 5)")
+    parser.add_argument("--seed", type=int, help="what is broken when; random if not given")
+    parser.add_argument("--json", action="store_true", help="print one object as the last line")
+    wanted = parser.parse_args()
+    seed = wanted.seed if wanted.seed is not None else secrets.randbelow(1_000_000)
+    end_orderly_on_signals()
+    begun = time.monotonic()
+
+    def tell(words: str) -> None:
+        say(f"{time.monotonic() - begun:6.1f} {words}")
+
+    try:
+        with alone(FOLDER):
+            result = asyncio.run(run(FOLDER / "run", minutes=wanted.minutes, seed=seed, say=tell))
+    except Problem as problem:
+        say(str(problem))
+        return 2
+    print(result.as_text())
+    if wanted.json:
+        print(json.dumps(result.as_json()))
+    return result.code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,207 @@
+"""People and webhooks: candidates who apply, join, submit or vanish, and recruiters who meddle."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import random
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from tools.demo.control import Sandbox, account_file, secrets_of, trellis
+
+from faults.oracle import Act, Seen
+from trellis.cli import asking
+from trellis.cli.environment import Clients
+from trellis.common.errors import PermanentError, TransientError
+
+Json = dict[str, Any]
+
+WATCHED = "Coding Assessment"
+HANG_SECONDS = 6.0
+"""How late the vendor carries out a call that hangs: later than the caller waits."""
+REDELIVERY_SCALE = 600
+"""A minute between two deliveries is a tenth of a second."""
+_SETTINGS: dict[str, object] = {
+    "verify.second_read_s": 1,
+    "lookup.second_read_s": 2,
+    "credential.retry_s": 1,
+    "report.poll_schedule": [0.5, 1, 2, 4],
+    "invite.poll_interval": 8,
+    "rate.max_per_second": 50,
+    "rate.concurrency": 8,
+    "rate.share": 1.0,
+    "rate.start_limit": 140,
+}
+_ENDINGS = (
+    *("pass", "pass", "pass", "pass", "fail", "expire", "vanish"),
+    *("moved", "rejected", "raced", "early", "back"),
+)
+_HOOK_FAULTS: tuple[Json, ...] = (
+    {"kind": "duplicate", "copies": 2},
+    {"kind": "duplicate", "copies": 1},
+    {"kind": "delay", "seconds": 0.7},
+    {"kind": "delay", "seconds": 3},
+    {"kind": "reorder"},
+    {"kind": "drop", "vendor": "coderbyte"},
+    {"kind": "drop", "event": "candidate_rejected"},
+)
+
+
+class Tenant(Sandbox):
+    """One account with its workflow, what its people did, and who they are."""
+
+    def __init__(self, session: aiohttp.ClientSession, url: str, account: str, seed: int) -> None:
+        super().__init__(session, url, account)
+        self.made: Json = {}
+        self.people: dict[str, int] = {}
+        self.acts: list[Act] = []
+        self.hung: set[str] = set()
+        """Effects that a vendor was told to carry out late."""
+        self._dice = random.Random(seed)
+        self._effects: Json = {"invites": [], "notes": [], "moves": []}
+
+    async def open(self, environ: dict[str, str], folder: Path, *, settle_s: float) -> None:
+        """Create the account, apply its file and connect the webhooks."""
+        switches = {"rate.limit": 5000, "hook.event_id_on_retry": self._dice.choice(("same", "new"))}
+        self.made = await self.create(switches=switches)
+        told = {**environ, **secrets_of(self.made)}
+        file = folder / f"{self.account}.yaml"
+        file.write_text(account_file(self.made, self.account, settle_s=settle_s, settings=_SETTINGS))
+        await trellis("apply", "-f", str(file), environ=told)
+        await self.connect(json.loads(await trellis("endpoints", "--account", self.account, "--json", environ=told)))
+
+    def stage(self, name: str) -> int:
+        """Return the id of the stage called *name*."""
+        return next(int(one["id"]) for one in self.made["greenhouse"]["jobs"][0]["stages"] if one["name"] == name)
+
+    async def applies(self, name: str) -> int:
+        """Let somebody apply; the address is NAME@ACCOUNT.example."""
+        email = f"{name}@{self.account}.example"
+        fields = {"first_name": name, "last_name": "Fault", "emails": [email], "stage": "Recruiter Call"}
+        application = int((await self._does("apply", **fields))["application_id"])
+        self.people[email] = application
+        return application
+
+    async def moves(self, application: int, stage: str = WATCHED, *, silent: bool = False) -> None:
+        """Let a recruiter move the application."""
+        await self._does("move", application_id=application, stage=stage, silent=silent)
+        self.acts.append(Act(datetime.now(UTC), application, stage != WATCHED))
+
+    async def rejects(self, application: int, *, silent: bool = False) -> None:
+        """Let a recruiter reject it."""
+        await self._does("reject", application_id=application, silent=silent)
+        self.acts.append(Act(datetime.now(UTC), application, True))
+
+    async def one_life(self, name: str) -> None:
+        """Let somebody apply, enter the stage and go one of the ways people go."""
+        dice = self._dice
+        ending = dice.choice(_ENDINGS)
+        application = await self.applies(name)
+        email = f"{name}@{self.account}.example"
+        await asyncio.sleep(dice.uniform(0, 1))
+        await self.moves(application)
+        if ending == "early":
+            await asyncio.sleep(dice.uniform(0, 2))
+            await self._meddles(application)
+            return
+        if not await self._mailed(email) or ending == "vanish":
+            return
+        await asyncio.sleep(dice.uniform(0, 2))
+        if ending in {"moved", "rejected"}:
+            await self._meddles(application)
+            await asyncio.sleep(dice.uniform(0, 15))
+        if dice.random() < 0.7:
+            await self._does("join", email=email)
+            await asyncio.sleep(dice.uniform(0, 1))
+        if ending == "expire":
+            await self._does("expire", email=email)
+            return
+        score = dice.randint(5, 60) if ending == "fail" else dice.randint(75, 100)
+        await self._does("submit", email=email, final_score=score, not_ready_reads=dice.choice((0, 0, 0, 2)))
+        if ending == "raced":
+            await asyncio.sleep(dice.uniform(0, 1.5))
+            await self._meddles(application)
+        elif ending == "back":
+            await asyncio.sleep(12)
+            await self.moves(application, "Onsite", silent=dice.random() < 0.3)
+            await asyncio.sleep(13)
+            await self.moves(application)
+
+    async def disturb_webhooks(self) -> None:
+        """Spoil webhooks now and then, until cancelled."""
+        while True:
+            await asyncio.sleep(self._dice.uniform(0.5, 2))
+            fault = self._dice.choice(_HOOK_FAULTS)
+            await self.own("PUT", "/webhook_faults", [fault])
+            if self._dice.random() < 0.2:
+                again = {"account": self.account, "event_id": self._dice.choice(("same", "new"))}
+                with contextlib.suppress(RuntimeError):  # nothing was sent yet
+                    await self.call("POST", "/resend_webhook", again)
+
+    async def watch(self) -> None:
+        """Keep what the vendors saw at hand, until cancelled."""
+        while True:
+            self._effects = await self.effects()
+            await asyncio.sleep(1)
+
+    async def look(self, clients: Clients, dead: frozenset[int], dead_signals: int) -> Seen:
+        """Return this account as it is seen from outside now."""
+        effects = await self.effects()
+        effects["invites"] = [invite for invite in effects["invites"] if invite["mailed"]]
+        return Seen(
+            account=self.account,
+            watched_stage=self.stage(WATCHED),
+            service_user=int(self.made["greenhouse"]["service_user_id"]),
+            people=dict(self.people),
+            acts=list(self.acts),
+            deliveries=await self.own("GET", "/deliveries?bodies=1"),
+            effects=effects,
+            stories={application: await self.look_at(clients, application) for application in self.people.values()},
+            dead=dead,
+            dead_signals=dead_signals,
+            delays={effect: timedelta(seconds=HANG_SECONDS) for effect in self.hung},
+        )
+
+    async def look_at(self, clients: Clients, application: int) -> list[Json]:
+        """Return what `trellis why --json` prints; the same code, without a process for each."""
+        for _ in range(30):
+            try:
+                steps: list[Json] = (await asking.why(clients, application, self.account))["steps"]
+                if not any(step["text"].endswith("what it knows is missing here") for step in steps):
+                    return steps
+            except PermanentError as error:
+                if "404" in str(error) or "nothing is known" in str(error):
+                    return []
+                raise
+            except TransientError:
+                pass
+            await asyncio.sleep(1)
+        raise RuntimeError(f"the story of application {application} cannot be had")
+
+    async def _meddles(self, application: int) -> None:
+        silent = self._dice.random() < 0.4
+        if self._dice.random() < 0.5:
+            await self.rejects(application, silent=silent)
+        else:
+            await self.moves(application, self._dice.choice(("Onsite", "Recruiter Call")), silent=silent)
+
+    async def _mailed(self, email: str) -> bool:
+        for _ in range(90):
+            if any(invite["email"] == email and invite["mailed"] for invite in self._effects["invites"]):
+                return True
+            await asyncio.sleep(1)
+        return False
+
+    async def _does(self, verb: str, **fields: object) -> Json:
+        done: Json = await self.own("POST", f"/people/{verb}?wait=0", fields)
+        return done
+
+
+def announce(variables: dict[str, str]) -> None:
+    """Let the command's own code in this process find the services."""
+    os.environ.update({name: value for name, value in variables.items() if name.startswith("TRELLIS_")})

@@ -1,0 +1,210 @@
+"""One run: a load, rounds of faults, and after them the wait until everything has come to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import random
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+import aiohttp
+
+from faults import oracle
+from faults.injuries import Injuries
+from faults.load import REDELIVERY_SCALE, Tenant, announce
+from faults.oracle import Seen, Violation
+from faults.plan import Fault, rounds
+from faults.report import Result
+from faults.stage import LEASE_SECONDS, Stage, set_up
+from trellis.cli import environment
+
+ACCOUNTS = 3
+PACE_SECONDS = 1.0
+"""Between two people who apply."""
+RECOVERY_SECONDS = 90.0
+"""By then somebody who enters the stage after a fault is invited, or the run is in violation."""
+SETTLE_SECONDS = 180.0
+"""By then everything has ended or is parked, once the faults are over."""
+Say = Callable[[str], None]
+
+
+async def run(folder: Path, *, minutes: float, seed: int, say: Say) -> Result:
+    """Hurt a fresh system in *folder* for about *minutes* and return what came of it."""
+    say(f"seed {seed}; starting servers, two replicas of each service and the sandbox")
+    timeout = aiohttp.ClientTimeout(total=60)
+    async with set_up(folder) as stage, aiohttp.ClientSession(timeout=timeout) as session:
+        announce(stage.system.variables())
+        environ = stage.system.environment()
+        url = stage.system.url("sandbox")
+        tenants = [Tenant(session, url, f"faults-{number}", seed + number) for number in range(1, ACCOUNTS + 1)]
+        canary = Tenant(session, url, "canary", seed)
+        for number, tenant in enumerate([*tenants, canary]):
+            await tenant.open(environ, folder, settle_s=0.5 * (number % 2))
+        await canary.call("PUT", "/time", {"time_scale": REDELIVERY_SCALE})
+        return await _Run(stage, tenants, canary, minutes=minutes, seed=seed, say=say).whole()
+
+
+class _Run:
+    def __init__(
+        self, stage: Stage, tenants: Sequence[Tenant], canary: Tenant, *, minutes: float, seed: int, say: Say
+    ) -> None:
+        self._stage = stage
+        self._tenants = tenants
+        self._canary = canary
+        self._seed = seed
+        self._seconds = minutes * 60
+        self._say = say
+        self._dice = random.Random(seed)
+        self._injuries = Injuries(stage, tenants, seed)
+        self._lives: set[asyncio.Task[None]] = set()
+        self._troubles: list[Violation] = []
+        self._recoveries: list[float] = []
+        self._done: list[Fault] = []
+
+    async def whole(self) -> Result:
+        background = [asyncio.create_task(self._stage.supervise(self._say))]
+        everyone = [*self._tenants, self._canary]
+        background += [asyncio.create_task(tenant.watch()) for tenant in everyone]
+        disturbing = [asyncio.create_task(tenant.disturb_webhooks()) for tenant in self._tenants]
+        disturbing.append(asyncio.create_task(self._people()))
+        try:
+            await self._rounds()
+            await _end(disturbing)
+            settled, seen = await self._settle()
+        finally:
+            await _end([*disturbing, *self._lives, *background])
+        violations = [*self._troubles, *(violation for one in seen for violation in oracle.check(one))]
+        reached = self._injuries.reached()
+        return Result(
+            seed=self._seed,
+            faults=len(self._done),
+            counts=[oracle.count(one) for one in seen],
+            violations=violations,
+            recovery_seconds=self._recoveries,
+            settle_seconds=settled,
+            reached=sorted(reached),
+            missed=sorted(set(self._injuries.markers.values()) - reached),
+            unexpected=self._stage.unexpected,
+            dead=sum(len(one.dead) + one.dead_signals for one in seen[:1]),
+        )
+
+    async def _people(self) -> None:
+        number = 0
+        while True:
+            number += 1
+            life = asyncio.create_task(self._live(self._dice.choice(self._tenants), f"p{number}"))
+            self._lives.add(life)
+            life.add_done_callback(self._lives.discard)
+            await asyncio.sleep(self._dice.uniform(0.5, 1.5) * PACE_SECONDS)
+
+    async def _live(self, tenant: Tenant, name: str) -> None:
+        try:
+            await tenant.one_life(name)
+        except RuntimeError as error:  # somebody was faster: the application is there, or rejected, already
+            if ": 409" not in str(error) and ": 422" not in str(error) and ": 404" not in str(error):
+                self._say(f"{tenant.account} {name}: {error}")
+
+    async def _rounds(self) -> None:
+        end = time.monotonic() + self._seconds
+        for faults in rounds(self._seed, longer_than_lease=LEASE_SECONDS):
+            if time.monotonic() > end:
+                return
+            words = "; ".join(map(str, faults))
+            self._say(words)
+            self._done += faults
+            await self._injuries.suffer(faults)
+            await self._recover(words)
+
+    async def _recover(self, what: str) -> None:
+        """Wait until all is ready and somebody who enters the stage now is invited."""
+        begun = time.monotonic()
+        while not await self._stage.ready():
+            if time.monotonic() > begun + RECOVERY_SECONDS:
+                return self._trouble(f"a replica is not ready {RECOVERY_SECONDS:.0f} s after: {what}")
+            await asyncio.sleep(0.2)
+        name = f"c{len(self._recoveries)}"
+        application = await self._canary.applies(name)
+        await self._canary.moves(application)
+        while not await self._is_served(application):
+            if time.monotonic() > begun + RECOVERY_SECONDS:
+                return self._trouble(f"nobody is invited {RECOVERY_SECONDS:.0f} s after: {what}")
+            await asyncio.sleep(0.3)
+        self._recoveries.append(time.monotonic() - begun)
+        return None
+
+    async def _is_served(self, application: int) -> bool:
+        if any(application in invite["application_ids"] for invite in (await self._canary.effects())["invites"]):
+            return True
+        if self._dice.random() < 0.8:
+            return False
+        async with environment.clients() as clients:
+            seen = await self._canary.look_at(clients, application)
+        return any(step["outcome"] == "parked" for step in seen)
+
+    def _trouble(self, text: str) -> None:
+        self._say(text)
+        self._recoveries.append(RECOVERY_SECONDS)
+        self._troubles.append(Violation("progress", "", None, text))
+
+    async def _settle(self) -> tuple[float, list[Seen]]:
+        """Let people finish, take every fault away, and look until nothing is unfinished."""
+        for tenant in self._tenants:
+            await tenant.own("DELETE", "/faults")
+            await tenant.own("DELETE", "/webhook_faults")
+        begun = time.monotonic()
+        self._say(f"the faults are over after {len(self._done)}; {len(self._lives)} people are still at it")
+        if self._lives:
+            await asyncio.wait(self._lives, timeout=60)
+            await _end(list(self._lives))
+        while True:
+            seen = await self._look()
+            left = [violation for one in seen for violation in oracle.unfinished(one)]
+            if not left:
+                break
+            if time.monotonic() > begun + SETTLE_SECONDS:
+                break
+            self._say(f"{len(left)} unfinished, such as {left[0].account} {left[0].application}: {left[0].text}")
+            await asyncio.sleep(4)
+        settled = time.monotonic() - begun
+        await asyncio.sleep(5)  # whatever would come twice comes now
+        return settled, await self._look()
+
+    async def _look(self) -> list[Seen]:
+        dead, signals = await asyncio.to_thread(_dead_messages, self._stage)
+        if dead or signals:
+            self._say(f"dead queues hold messages of {sorted(dead)} and {signals} more")
+        async with environment.clients() as clients:
+            return [await tenant.look(clients, dead, signals) for tenant in [*self._tenants, self._canary]]
+
+
+async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    for result in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(result, Exception):
+            raise result
+
+
+def _dead_messages(stage: Stage) -> tuple[frozenset[int], int]:
+    """Return the applications that dead letters name, and how many name none."""
+    broker, vhost = stage.rabbitmq, quote(stage.system.vhost, safe="")
+    queues = broker.call("GET", f"/api/queues/{vhost}?columns=name")
+    applications: set[int] = set()
+    others = 0
+    for queue in queues if isinstance(queues, list) else []:
+        if not queue["name"].endswith(".dead"):
+            continue
+        wanted = {"count": 1000, "ackmode": "ack_requeue_true", "encoding": "auto"}
+        with contextlib.suppress(OSError):
+            found = broker.call("POST", f"/api/queues/{vhost}/{quote(queue['name'], safe='')}/get", wanted)
+            for message in found if isinstance(found, list) else []:
+                subject = str(json.loads(message["payload"]).get("subject") or "")
+                if subject.startswith("application/"):
+                    applications.add(int(subject.partition("/")[2]))
+                else:
+                    others += 1
+    return frozenset(applications), others

@@ -1,0 +1,196 @@
+"""The system to be hurt: servers of its own, two replicas of each service, relays between, and a supervisor."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+
+from tools.dev.console import Problem
+from tools.dev.environment import variable_prefix
+from tools.dev.identity import remove_elsewhere
+from tools.dev.paths import SERVICES
+from tools.dev.postgres import PostgresServer
+from tools.dev.process import Lease
+from tools.dev.rabbitmq import RabbitServer
+from tools.dev.system import System
+
+from faults.relay import Relay
+
+LEASE_SECONDS = 3.0
+REQUEST_SECONDS = 4.0
+_WATCH_SECONDS = 0.3
+
+
+class Stage:
+    """One whole system with everything that a fault needs a grip on.
+
+    The vendors' webhooks and the internal calls go to a relay before the two replicas of the service, in turn for
+    each connection and to the other one where one refuses, as a Kubernetes service does; broker and database are
+    reached through a relay that can be cut.
+    """
+
+    def __init__(self, folder: Path, lease: Lease) -> None:
+        self.postgres = PostgresServer(folder / "postgres", lease=lease)
+        self.rabbitmq = RabbitServer(folder / "rabbitmq", lease=lease)
+        self.broker = Relay(lambda: [self.rabbitmq.port])
+        self.database = Relay(lambda: [self.postgres.port])
+        self.folder = folder
+        self.replicas = tuple(f"{name}{number}" for name in SERVICES for number in ("", ".2"))
+        self._lease = lease
+        self._fronts: dict[str, Relay] = {}
+        self._armed: dict[str, dict[str, str]] = {}
+        self._down: set[str] = set()
+        self.unexpected: list[str] = []
+        """Replicas that ended though nothing was done to them."""
+        self.system = System(folder / "system", self.postgres, self.rabbitmq)
+
+    async def start(self) -> None:
+        """Start all of it, with the relays between."""
+        await asyncio.gather(asyncio.to_thread(self.rabbitmq.start), asyncio.to_thread(self.postgres.start))
+        for relay in (self.broker, self.database):
+            await relay.start()
+        first = System(self.folder / "system", self.postgres, self.rabbitmq, lease=self._lease, replicas=2)
+        for service in SERVICES:
+            ports = tuple(int(first.url(name).rpartition(":")[2]) for name in (service, f"{service}.2"))
+            for name in (service, f"{service}.2"):
+                first.admin_url(name)  # chooses the port while nobody else does
+            self._fronts[service] = Relay(lambda ports=ports: ports)  # type: ignore[misc]
+            await self._fronts[service].start()
+        self.system = System(
+            self.folder / "system",
+            self.postgres,
+            self.rabbitmq,
+            lease=self._lease,
+            replicas=2,
+            settings=self._settings(first.variables()),
+        )
+        await asyncio.to_thread(self.system.start_all)
+
+    def _settings(self, direct: Mapping[str, str]) -> dict[str, str]:
+        told = {"TRELLIS_LEASE_SECONDS": f"{LEASE_SECONDS:g}", "TRELLIS_REQUEST_SECONDS": f"{REQUEST_SECONDS:g}"}
+        told["TRELLIS_BROKER_URL"] = _moved(direct["TRELLIS_BROKER_URL"], self.rabbitmq.port, self.broker.port)
+        for service in SERVICES:
+            prefix = variable_prefix(service)
+            url = direct[f"{prefix}_DATABASE_URL"]
+            told[f"{prefix}_DATABASE_URL"] = _moved(url, self.postgres.port, self.database.port)
+            told[f"{prefix}_URL"] = f"http://127.0.0.1:{self._fronts[service].port}"
+        told["TRELLIS_INGEST_PUBLIC_URL"] = told["TRELLIS_INGEST_URL"]
+        return told
+
+    async def stop(self) -> None:
+        """Kill all of it."""
+        for replica in self.replicas:
+            thaw(self.system.pid(replica))
+        for server in (self.postgres, self.rabbitmq):
+            thaw(server.pid)
+        await asyncio.to_thread(self.system.kill_all)
+        await asyncio.gather(asyncio.to_thread(self.rabbitmq.kill), asyncio.to_thread(self.postgres.kill))
+        for relay in (self.broker, self.database, *self._fronts.values()):
+            await relay.stop()
+
+    async def supervise(self, say: Callable[[str], None]) -> None:
+        """Start again whatever died, until cancelled."""
+        while True:
+            for replica in self.replicas:
+                if self.system.pid(replica) is not None:
+                    continue
+                if replica in self._down:
+                    self._down.discard(replica)
+                else:
+                    self.unexpected.append(replica)
+                    say(f"{replica} ended by itself")
+                extra = self._armed.pop(replica, None)
+                try:
+                    await asyncio.to_thread(self.system.start, replica, extra, wait=False)
+                except Problem as problem:
+                    self._down.add(replica)
+                    say(str(problem))
+                if extra:
+                    self._down.add(replica)  # it is to die
+            await asyncio.sleep(_WATCH_SECONDS)
+
+    def kill(self, replica: str, extra: Mapping[str, str] | None = None) -> None:
+        """Kill *replica* as `kill -9` does; the supervisor starts it again, with *extra* in its environment."""
+        if extra:
+            self._armed[replica] = dict(extra)
+        pid = self.system.pid(replica)
+        self._down.add(replica)
+        if pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    async def ready(self) -> bool:
+        """Say whether every replica is."""
+        answers = await asyncio.gather(*(asyncio.to_thread(self.system.ready, replica) for replica in self.replicas))
+        return all(answers)
+
+
+@contextlib.asynccontextmanager
+async def set_up(folder: Path) -> AsyncIterator[Stage]:
+    """Give a fresh, running stage in *folder*; all its processes end with this one, however it ends."""
+    _remove(folder)
+    with Lease(folder) as lease:
+        stage = Stage(folder, lease)
+        try:
+            await stage.start()
+            yield stage
+        finally:
+            await stage.stop()
+            remove_elsewhere(folder)
+
+
+def _remove(folder: Path) -> None:
+    if folder.exists():
+        remove_elsewhere(folder)
+        shutil.rmtree(folder)
+
+
+def freeze(pid: int | None) -> None:
+    """Stop *pid* and all its descendants where they are."""
+    for each in _tree(pid):
+        _signal(each, signal.SIGSTOP)
+
+
+def thaw(pid: int | None) -> None:
+    """Let them go on."""
+    for each in _tree(pid):
+        _signal(each, signal.SIGCONT)
+
+
+async def until(check: Callable[[], bool], seconds: float) -> bool:
+    """Return whether *check* came true within *seconds*."""
+    end = time.monotonic() + seconds
+    while not check():
+        if time.monotonic() > end:
+            return False
+        await asyncio.sleep(0.2)
+    return True
+
+
+def _tree(pid: int | None) -> list[int]:
+    if pid is None:
+        return []
+    children: dict[int, list[int]] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError, IndexError):
+            stat = (folder / "stat").read_text("utf-8", errors="replace")
+            children.setdefault(int(stat.rpartition(")")[2].split()[1]), []).append(int(folder.name))
+    found = [pid]
+    for each in found:
+        found += children.get(each, [])
+    return found
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def _moved(url: str, old: int, new: int) -> str:
+    return url.replace(f"@127.0.0.1:{old}/", f"@127.0.0.1:{new}/")
