@@ -1,8 +1,9 @@
 """Consuming in batches: the only code that acknowledges, delays or dead-letters.
 
-A batch forms by size or after a few milliseconds, whichever comes first. If its handler fails, the
-batch is split until the culprit stands alone; that one is delayed or set aside, its neighbours are
-handled. While the database is away the messages in hand are held and nothing new is taken.
+A batch forms by size or after a few milliseconds, whichever comes first; a message alone is handled at
+once. If a batch's handler fails, it is split until the culprit stands alone; that one is delayed or set
+aside, its neighbours are handled. While the database is away the messages in hand are held and nothing
+new is taken.
 """
 
 from __future__ import annotations
@@ -143,6 +144,9 @@ class Consumer:
         if first is None:
             return []
         batch = [first]
+        await asyncio.sleep(0)  # whatever came with it is there after this
+        if inbox.empty():
+            return batch  # alone, so it is not made to wait; what comes meanwhile is the next batch
         deadline = time.monotonic() + self._batch_wait
         while len(batch) < self._batch_size:
             if inbox.empty():
