@@ -43,6 +43,9 @@ async def test_killed_at_a_failpoint_each_effect_is_made_once(
         if (name, service) == ("ledger.after_attempting", "assessments"):
             await held_until_a_person_decides(tenant, application)
         await tenant.until_seen(application, invites=1, seconds=60)
+        if (name, service) == ("ledger.after_lookup", "assessments"):
+            # Before the candidate does anything that would settle the invite without a look-up.
+            await tenant.until_outcome(application, "invite", "parked", seconds=60)
         await tenant.person("submit", email=tenant.email("Ann"), final_score=82)
         await tenant.until_seen(application, notes=1, moves=1, seconds=60)
         await tenant.until_outcome(application, "invite", "done", seconds=60)
