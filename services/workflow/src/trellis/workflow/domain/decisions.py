@@ -53,6 +53,7 @@ Input = (
 """What an application's stream can be told."""
 
 _Kind = Literal["entry", "update", "status"]
+_TWO_STATUSES: Final = "two statuses at one second: which came last is to be read"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +138,10 @@ def _told(
         return _unordered(state, message, snapshot, status)
     events: list[e.Event] = []
     if status is not state.status:
-        events.append(e.StatusChanged(status=status, activity_at=snapshot.last_activity_at))
+        undecided = _observe(state, _TWO_STATUSES) if order == "equal" else []
+        if order == "equal" and kind != "status":
+            return undecided
+        events += [e.StatusChanged(status=status, activity_at=snapshot.last_activity_at), *undecided]
     events += _candidate_of(state, snapshot)
     events += _stage_of(fold(state, events), message, snapshot, kind, order, workflows)
     if not events and order == "newer":

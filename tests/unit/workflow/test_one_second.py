@@ -1,0 +1,39 @@
+"""Facts that bear one second of Greenhouse's: their order cannot be known, so the application is read."""
+
+from __future__ import annotations
+
+from tests.fakes.histories import APPLICATION, CODING, REVIEW, History, at, kinds, snapshot
+
+from trellis.common.contracts import facts as f
+from trellis.common.contracts.facts import ApplicationStatus
+from trellis.workflow.domain import events as e
+
+
+def rejected(minutes: float = 0) -> f.ApplicationRejected:
+    return f.ApplicationRejected(application=snapshot(None, minutes, status=ApplicationStatus.REJECTED))
+
+
+def read(status: ApplicationStatus) -> f.ApplicationObserved:
+    shown = snapshot(None if status is ApplicationStatus.REJECTED else CODING, 0, status=status)
+    return f.ApplicationObserved(application_id=APPLICATION, application=shown, observed_at=at(1))
+
+
+def test_an_application_rejected_in_the_second_of_its_creation_is_not_active_again_when_its_creation_comes_late() -> (
+    None
+):
+    history = History()
+    history.tell(rejected())
+    assert kinds(history.tell(f.ApplicationCreated(application=snapshot(CODING)))) == ["ObservationRequested"]
+    assert history.state.status is ApplicationStatus.REJECTED
+    history.tell(read(ApplicationStatus.REJECTED))
+    assert history.state.status is ApplicationStatus.REJECTED
+    assert history.of(e.InviteRequested) == []
+
+
+def test_a_rejection_in_the_second_of_the_latest_activity_counts_and_is_read_back() -> None:
+    history = History()
+    history.tell(f.ApplicationUpdated(application=snapshot(REVIEW)))
+    assert kinds(history.tell(rejected())) == ["StatusChanged", "ObservationRequested"]
+    assert history.state.status is ApplicationStatus.REJECTED
+    history.tell(read(ApplicationStatus.ACTIVE))
+    assert history.state.status is ApplicationStatus.ACTIVE
