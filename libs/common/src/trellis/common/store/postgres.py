@@ -36,6 +36,15 @@ _AWAY = (
     OSError,
     TimeoutError,
 )
+_ABANDONED = {
+    "idle_in_transaction_session_timeout": "60000",
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "25000",
+}
+"""After how long the server ends a session whose client is gone. A machine that loses its power says no good-bye:
+by the kernel's own settings its transaction would keep rows locked, which every worker skips, for two hours."""
 
 
 async def open_pool(
@@ -53,7 +62,7 @@ async def open_pool(
     Raises:
         StoreAwayError: The address or the credentials cannot be used.
     """
-    settings = {"application_name": name, "idle_in_transaction_session_timeout": "60000"}
+    settings = {"application_name": name, **_ABANDONED}
     if schema is not None:
         settings["search_path"] = schema
     async with translated():
