@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 
 _CHUNK = 65_536
 Ports = Callable[[], Sequence[int]]
@@ -66,7 +66,7 @@ class Relay:
                 return
             back, there = found
             self._open.add(there)
-            await asyncio.gather(self._pump(reader, there), self._pump(back, writer))
+            await self._both(self._pump(reader, there), self._pump(back, writer))
         finally:
             for each in (writer, there):
                 if each is not None:
@@ -81,11 +81,22 @@ class Relay:
                 return await asyncio.open_connection("127.0.0.1", ports[(self._turn + offset) % len(ports)])
         return None
 
+    @staticmethod
+    async def _both(*pumps: Coroutine[None, None, None]) -> None:
+        """Run both until they are done, or until one fails: a reset of one side is one of the other."""
+        tasks = [asyncio.ensure_future(pump) for pump in pumps]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
     async def _pump(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
-            while data := await source.read(_CHUNK):
-                await self._flowing.wait()
-                target.write(data)
-                await target.drain()
-            if target.can_write_eof():
-                target.write_eof()
+        while data := await source.read(_CHUNK):
+            await self._flowing.wait()
+            target.write(data)
+            await target.drain()
+        await self._flowing.wait()
+        if target.can_write_eof():
+            target.write_eof()

@@ -134,6 +134,7 @@ class _Run:
                 return self._trouble(f"nobody is invited {RECOVERY_SECONDS:.0f} s after: {what}")
             await asyncio.sleep(0.3)
         self._recoveries.append(time.monotonic() - begun)
+        self._say(f"  recovered after {self._recoveries[-1]:.1f} s")
         return None
 
     async def _is_served(self, application: int) -> bool:
