@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.fakes.histories import APPLICATION, CODING, REVIEW, History, at, kinds, snapshot
+from tests.fakes.histories import APPLICATION, CODING, REVIEW, History, at, entered, kinds, snapshot
 
 from trellis.common.contracts import facts as f
 from trellis.common.contracts.facts import ApplicationStatus
@@ -26,6 +26,15 @@ def test_an_application_rejected_in_the_second_of_its_creation_is_not_active_aga
     assert kinds(history.tell(f.ApplicationCreated(application=snapshot(CODING)))) == ["ObservationRequested"]
     assert history.state.status is ApplicationStatus.REJECTED
     history.tell(read(ApplicationStatus.REJECTED))
+    assert history.state.status is ApplicationStatus.REJECTED
+    assert history.of(e.InviteRequested) == []
+
+
+def test_a_stage_change_told_after_a_rejection_of_its_second_does_not_make_the_application_active_again() -> None:
+    history = History()
+    history.tell(f.ApplicationCreated(application=snapshot(REVIEW)))
+    history.tell(rejected(1))
+    assert kinds(history.tell(entered(CODING, 1))) == ["ObservationRequested"]
     assert history.state.status is ApplicationStatus.REJECTED
     assert history.of(e.InviteRequested) == []
 

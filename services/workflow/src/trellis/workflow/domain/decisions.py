@@ -130,6 +130,7 @@ def _told(
     if not state.known:
         return _first_seen(state, message, snapshot, kind, status, workflows)
     order = _order(snapshot.last_activity_at, state.activity_at)
+    same_second = order == "equal"
     if order == "equal":
         order = _order_by_kind(state, message)
     if order == "late":
@@ -138,8 +139,8 @@ def _told(
         return _unordered(state, message, snapshot, status)
     events: list[e.Event] = []
     if status is not state.status:
-        undecided = _observe(state, _TWO_STATUSES) if order == "equal" else []
-        if order == "equal" and kind != "status":
+        undecided = _observe(state, _TWO_STATUSES) if same_second else []
+        if same_second and kind != "status":
             return undecided
         events += [e.StatusChanged(status=status, activity_at=snapshot.last_activity_at), *undecided]
     events += _candidate_of(state, snapshot)
