@@ -45,6 +45,7 @@ from trellis.common.store.migrate import migrate
 from trellis.common.store.outbox import Relay
 from trellis.common.store.postgres import Pool, acquired, open_pool, transaction
 from trellis.workflow.adapters.definition_store import put_definitions
+from trellis.workflow.adapters.postgres_store import PostgresStore
 from trellis.workflow.handler import Handler
 
 LIMIT: Final = 0.25
@@ -262,7 +263,8 @@ async def _measure(ours: Pool, bare: Pool, fed: list[list[Envelope]], pairs: int
 
 def _handler(pool: Pool) -> Handler:
     metrics = Metrics("workflow")
-    return Handler(pool, Relay(pool, _NoPublisher(), metrics), SystemClock(), metrics)
+    store = PostgresStore(pool)
+    return Handler(store, Relay(store.outbox, _NoPublisher(), metrics), SystemClock(), metrics)
 
 
 async def _feed(handler: Handler, fed: list[list[Envelope]]) -> None:

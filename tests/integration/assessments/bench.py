@@ -44,6 +44,7 @@ from trellis.common.contracts.outcomes import AssessmentCompleted, AssessmentSta
 from trellis.common.errors import TransientError
 from trellis.common.ledger.api import LedgerApi
 from trellis.common.ledger.brakes import Brakes
+from trellis.common.ledger.budget import PostgresBudgets
 from trellis.common.ledger.effects import Intent
 from trellis.common.ledger.runner import Runner
 from trellis.common.ledger.table import Ledger
@@ -51,6 +52,7 @@ from trellis.common.runtime.clock import SystemClock
 from trellis.common.runtime.keyring import Keyring
 from trellis.common.runtime.metrics import Metrics
 from trellis.common.runtime.sealer import Sealer
+from trellis.common.store.database import PostgresDatabase
 from trellis.common.store.outbox import Relay
 from trellis.common.store.postgres import Pool, acquired, transaction
 
@@ -128,19 +130,20 @@ class Bench:
         metrics = Metrics("assessments")
         ledger, sealer = Ledger(self.pool, SOURCE), Sealer(self.keyring)
         connections = ConnectionStore(self.pool, self.keyring)
-        publisher = ResultPublisher(ledger=ledger, invites=InviteStore(sealer), results=ResultStore(self.pool, sealer))
-        relay, signals = Relay(self.pool, NoPublisher(), metrics), SignalStore()
-        gateway = Gateway(self.port or self.twin, self.pool, metrics)
-        effect = InviteEffect(
-            self.pool, ledger, gateway, self.gate, connections, publisher, self.keyring, SystemClock()
+        database = PostgresDatabase(self.pool)
+        publisher = ResultPublisher(
+            database=database, ledger=ledger, invites=InviteStore(sealer), results=ResultStore(self.pool, sealer)
         )
-        runner = Runner(self.pool, ledger, [effect], relay, metrics, lease=timedelta(seconds=self.lease))
+        relay, signals = Relay(database.outbox, NoPublisher(), metrics), SignalStore()
+        gateway = Gateway(self.port or self.twin, PostgresBudgets(self.pool), metrics)
+        effect = InviteEffect(database, ledger, gateway, self.gate, connections, publisher, self.keyring, SystemClock())
+        runner = Runner(ledger, [effect], relay, metrics, lease=timedelta(seconds=self.lease))
         reports = Reports(
-            self.pool, ledger, gateway, Baseline(gateway, self.keyring), connections, publisher, signals, relay,
+            database, ledger, gateway, Baseline(gateway, self.keyring), connections, publisher, signals, relay,
             metrics, SystemClock(),
         )  # fmt: skip
         handler = Handler(
-            self.pool, ledger, connections, publisher, signals, PeopleStore(sealer), runner, reports, relay, metrics
+            database, ledger, connections, publisher, signals, PeopleStore(sealer), runner, reports, relay, metrics
         )
         brakes = Brakes(self.pool)
         api = Api(

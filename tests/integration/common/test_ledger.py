@@ -27,7 +27,7 @@ from trellis.common.ledger.states import Occurrence, State
 from trellis.common.ledger.table import Ledger
 from trellis.common.runtime.metrics import Metrics
 from trellis.common.store.migrate import migrate
-from trellis.common.store.outbox import Relay
+from trellis.common.store.outbox import PostgresOutbox, Relay
 from trellis.common.store.postgres import Pool, acquired, open_pool, transaction
 
 ACME = AccountId("acme")
@@ -48,8 +48,8 @@ class Bench:
 
     def runner(self, *, lease: float = 30.0) -> Runner:
         metrics = Metrics("test")
-        relay = Relay(self.pool, NoPublisher(), metrics)
-        return Runner(self.pool, self.ledger, [self.effect], relay, metrics, lease=timedelta(seconds=lease))
+        relay = Relay(PostgresOutbox(self.pool), NoPublisher(), metrics)
+        return Runner(self.ledger, [self.effect], relay, metrics, lease=timedelta(seconds=lease))
 
     async def take(self, *envelopes: Envelope) -> list[bool]:
         async with transaction(self.pool) as connection:

@@ -152,7 +152,7 @@ async def test_the_relay_sends_each_row_and_marks_it(database: str, link, broker
     pool = await open_pool(database, name="t", schema="t")
     async with transaction(pool) as connection:
         await outbox.put(connection, [fact(n) for n in range(5)])
-    relay = outbox.Relay(pool, link[1], Metrics("test"))
+    relay = outbox.Relay(outbox.PostgresOutbox(pool), link[1], Metrics("test"))
     assert await relay.relay_pending() == 5
     assert await relay.relay_pending() == 0
     await holds(broker, WORKFLOW.name, 5)

@@ -36,6 +36,7 @@ from trellis.common.runtime.keyring import Keyring
 from trellis.common.runtime.metrics import Metrics
 from trellis.common.runtime.sealer import Sealer
 from trellis.common.runtime.tokens import issue
+from trellis.common.store.database import PostgresDatabase
 from trellis.common.store.outbox import Relay
 from trellis.common.store.postgres import Pool, acquired
 from trellis.greenhouse_actions.adapters.candidate_store import CandidateStore
@@ -43,6 +44,7 @@ from trellis.greenhouse_actions.adapters.connection_store import ConnectionStore
 from trellis.greenhouse_actions.adapters.harvest_v3 import Shared
 from trellis.greenhouse_actions.adapters.harvests import LiveHarvests
 from trellis.greenhouse_actions.adapters.http import HttpClients
+from trellis.greenhouse_actions.adapters.known_store import KnownStore
 from trellis.greenhouse_actions.adapters.measures import Measures
 from trellis.greenhouse_actions.adapters.mint import HttpMint
 from trellis.greenhouse_actions.adapters.own_moves import LedgerMoves
@@ -92,13 +94,14 @@ class Replica:
         self.tokens = Tokens(pool, sealer, HttpMint(self.http))
         self.shared = Shared(http=self.http, tokens=self.tokens, measures=Measures(self.metrics))
         self.harvests = LiveHarvests(pool, self.store, self.shared)
-        self.relay = Relay(pool, NoPublisher(), self.metrics)
+        database, known = PostgresDatabase(pool), KnownStore(pool)
+        self.relay = Relay(database.outbox, NoPublisher(), self.metrics)
         pauses = LedgerPauses(pool, self.ledger)
         self.notes = NoteEffect(self.harvests, LedgerMoves(pool), CandidateStore(pool), links, pauses)
         self.moves = MoveEffect(self.harvests, StageCache(pool), pauses)
-        self.runner = Runner(pool, self.ledger, [self.notes, self.moves], self.relay, self.metrics)
-        self.observer = Observer(pool, self.harvests, pauses, self.relay, SystemClock())
-        self.handler = Handler(pool, self.ledger, self.runner, self.observer, self.relay)
+        self.runner = Runner(self.ledger, [self.notes, self.moves], self.relay, self.metrics)
+        self.observer = Observer(known, self.harvests, pauses, self.relay, SystemClock())
+        self.handler = Handler(database, self.ledger, known, self.runner, self.observer, self.relay)
         self.invites = Invites(self.harvests, self.store, pauses)
         self.app = application(
             Api(

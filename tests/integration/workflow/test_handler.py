@@ -26,6 +26,7 @@ from trellis.common.store.outbox import Relay
 from trellis.common.store.postgres import Pool, acquired, open_pool, transaction
 from trellis.workflow.adapters import event_store
 from trellis.workflow.adapters.definition_store import Definitions, put_definitions
+from trellis.workflow.adapters.postgres_store import PostgresStore
 from trellis.workflow.domain import events as e
 from trellis.workflow.handler import Handler
 from trellis.workflow.redeciding import redecide
@@ -51,9 +52,13 @@ class Bench:
     pool: Pool
     clock: FixedClock
 
+    @property
+    def store(self) -> PostgresStore:
+        return PostgresStore(self.pool)
+
     def handler(self) -> Handler:
-        metrics = Metrics("test")
-        return Handler(self.pool, Relay(self.pool, NoPublisher(), metrics), self.clock, metrics)
+        metrics, store = Metrics("test"), self.store
+        return Handler(store, Relay(store.outbox, NoPublisher(), metrics), self.clock, metrics)
 
     async def define(self, document: dict[str, object], account: AccountId = ACCOUNT) -> list[str]:
         async with transaction(self.pool) as connection:
@@ -318,7 +323,7 @@ async def test_one_timer_that_fails_does_not_stop_the_others(bench: Bench, monke
         return real(state, message, workflows)
 
     monkeypatch.setattr(module, "decide", failing)
-    timers = Timers(bench.pool, handler, bench.clock, Metrics("test"))
+    timers = Timers(bench.store, handler, bench.clock, Metrics("test"))
     await timers.fire()
     assert sorted(command.application_id for command in await bench.commands()) == [1, 3]
     monkeypatch.undo()

@@ -28,6 +28,7 @@ from trellis.common.bus.topology import ASSESSMENTS
 from trellis.common.errors import TransientError
 from trellis.common.ledger.api import LedgerApi
 from trellis.common.ledger.brakes import Brakes
+from trellis.common.ledger.budget import PostgresBudgets
 from trellis.common.ledger.runner import Runner
 from trellis.common.ledger.table import Ledger
 from trellis.common.runtime.internal import InternalClient
@@ -35,6 +36,7 @@ from trellis.common.runtime.lifecycle import Kit, Parts, serve
 from trellis.common.runtime.sealer import Sealer
 from trellis.common.runtime.service import Service
 from trellis.common.store import inbox
+from trellis.common.store.database import PostgresDatabase
 from trellis.common.store.outbox import Relay
 from trellis.common.store.postgres import Pool, transaction
 
@@ -65,12 +67,14 @@ SERVICE = Service(
 
 def assemble(kit: Kit, settings: AssessmentsSettings) -> Parts:
     """Return what the service consists of."""
-    ledger, sealer = Ledger(kit.pool, SOURCE), Sealer(kit.keyring)
+    database, ledger, sealer = PostgresDatabase(kit.pool), Ledger(kit.pool, SOURCE), Sealer(kit.keyring)
     connections = ConnectionStore(kit.pool, kit.keyring)
-    publisher = ResultPublisher(ledger=ledger, invites=InviteStore(sealer), results=ResultStore(kit.pool, sealer))
-    signals, relay = SignalStore(), Relay(kit.pool, kit.publisher, kit.metrics)
+    publisher = ResultPublisher(
+        database=database, ledger=ledger, invites=InviteStore(sealer), results=ResultStore(kit.pool, sealer)
+    )
+    signals, relay = SignalStore(), Relay(database.outbox, kit.publisher, kit.metrics)
     coderbyte, internal = HttpCoderbyte.open(request_seconds=settings.request_seconds), aiohttp.ClientSession()
-    gateway = Gateway(coderbyte, kit.pool, kit.metrics)
+    gateway = Gateway(coderbyte, PostgresBudgets(kit.pool), kit.metrics)
     gatekeeper = GreenhouseGatekeeper(
         InternalClient(
             internal,
@@ -82,16 +86,17 @@ def assemble(kit: Kit, settings: AssessmentsSettings) -> Parts:
         seconds=settings.internal_seconds,
     )
     effect = InviteEffect(
-        kit.pool, ledger, gateway, gatekeeper, connections, publisher, kit.keyring, kit.clock,
+        database, ledger, gateway, gatekeeper, connections, publisher, kit.keyring, kit.clock,
         request_seconds=settings.request_seconds,
     )  # fmt: skip
-    runner = Runner(kit.pool, ledger, [effect], relay, kit.metrics, lease=timedelta(seconds=settings.lease_seconds))
+    runner = Runner(ledger, [effect], relay, kit.metrics, lease=timedelta(seconds=settings.lease_seconds))
     reports = Reports(
-        kit.pool, ledger, gateway, Baseline(gateway, kit.keyring), connections, publisher, signals, relay,
+        database, ledger, gateway, Baseline(gateway, kit.keyring), connections, publisher, signals, relay,
         kit.metrics, kit.clock, tick_seconds=settings.tick_seconds,
+        lease=timedelta(seconds=2 * (settings.request_seconds + settings.lease_seconds)),
     )  # fmt: skip
     handler = Handler(
-        kit.pool, ledger, connections, publisher, signals, PeopleStore(sealer), runner, reports, relay, kit.metrics
+        database, ledger, connections, publisher, signals, PeopleStore(sealer), runner, reports, relay, kit.metrics
     )
     brakes = Brakes(kit.pool)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from trellis.common.ledger.changes import Change
 from trellis.common.ledger.effects import Intent
 from trellis.common.ledger.states import FINAL, Occurrence, State
-from trellis.common.ledger.table import Ledger
+from trellis.common.ledger.store import LedgerStore
 from trellis.common.store.postgres import Connection
 
 
-async def settle_by_evidence(connection: Connection, ledger: Ledger, held: Intent, reason: str) -> State | None:
+async def settle_by_evidence(connection: Connection, ledger: LedgerStore, held: Intent, reason: str) -> State | None:
     """Record that an invite without a recorded answer arrived.
 
     Args:

@@ -20,9 +20,8 @@ from trellis.assessments.domain.invites import (
 )
 from trellis.common.contracts.identifiers import AccountId, AssessmentId
 from trellis.common.errors import TransientError
-from trellis.common.ledger.budget import Budget, Use
+from trellis.common.ledger.budget import Budgets, Spending, Use
 from trellis.common.runtime.metrics import Metrics
-from trellis.common.store.postgres import Pool
 
 VENDOR: Final = "coderbyte"
 LIST_SECONDS: Final = 300.0
@@ -36,13 +35,13 @@ class Gateway:
 
     Args:
         coderbyte: The port.
-        pool: Holds the rate budget that all replicas share.
+        budgets: Make the rate budget that all replicas share.
         metrics: The service's.
     """
 
-    def __init__(self, coderbyte: Coderbyte, pool: Pool, metrics: Metrics) -> None:
+    def __init__(self, coderbyte: Coderbyte, budgets: Budgets, metrics: Metrics) -> None:
         self._coderbyte = coderbyte
-        self._pool = pool
+        self._budgets = budgets
         self._slots: dict[AccountId, tuple[int, asyncio.Semaphore]] = {}
         self._lists: dict[AccountId, tuple[int, float, tuple[Assessment, ...]]] = {}
         self._calls = metrics.counter(
@@ -158,11 +157,11 @@ class Gateway:
                 return wait
             await asyncio.sleep(wait.total_seconds())
 
-    def _budget(self, organization: Organization) -> Budget:
+    def _budget(self, organization: Organization) -> Spending:
         rate = organization.options.max_per_second
         # The window is a second; below one call a second it is as long as one call may take.
         window = timedelta(seconds=max(1.0, 1.0 / rate))
-        return Budget(self._pool, VENDOR, limit=max(rate, 1.0), window=window)
+        return self._budgets(VENDOR, limit=max(rate, 1.0), window=window)
 
     async def _told(self, organization: Organization, retry_after: timedelta | None) -> None:
         if retry_after is not None:

@@ -10,15 +10,13 @@ from typing import assert_never
 
 import structlog
 
-from trellis.assessments.adapters.connection_store import ConnectionStore
-from trellis.assessments.adapters.invite_store import InviteStore
-from trellis.assessments.adapters.signal_store import PeopleStore, SignalStore
 from trellis.assessments.domain.correlation import KnownInvite, Matched, Progress, Unmatched, is_evidence, match_signal
 from trellis.assessments.domain.options import OnCollision
 from trellis.assessments.evidence import settle_by_evidence
 from trellis.assessments.gateway import VENDOR
 from trellis.assessments.reports import Reports
 from trellis.assessments.results import ResultPublisher
+from trellis.assessments.stores import Organizations, People, Signals
 from trellis.common.contracts.commands import SendInvite
 from trellis.common.contracts.envelope import Envelope
 from trellis.common.contracts.facts import (
@@ -33,11 +31,11 @@ from trellis.common.contracts.identifiers import AccountId
 from trellis.common.errors import PermanentError
 from trellis.common.failpoints import failpoint
 from trellis.common.ledger.runner import Runner
-from trellis.common.ledger.table import Ledger
+from trellis.common.ledger.store import LedgerStore
 from trellis.common.runtime.metrics import Metrics
-from trellis.common.store import inbox
+from trellis.common.store.database import Database
 from trellis.common.store.outbox import Relay
-from trellis.common.store.postgres import Connection, Pool, transaction
+from trellis.common.store.postgres import Connection
 
 log = structlog.get_logger()
 
@@ -49,22 +47,22 @@ class Handler:
 
     def __init__(
         self,
-        pool: Pool,
-        ledger: Ledger,
-        connections: ConnectionStore,
+        database: Database,
+        ledger: LedgerStore,
+        connections: Organizations,
         publisher: ResultPublisher,
-        signals: SignalStore,
-        people: PeopleStore,
+        signals: Signals,
+        people: People,
         runner: Runner,
         reports: Reports,
         relay: Relay,
         metrics: Metrics,
     ) -> None:
-        self._pool = pool
+        self._database = database
         self._ledger = ledger
         self._connections = connections
         self._publisher = publisher
-        self._invites: InviteStore = publisher.invites
+        self._invites = publisher.invites
         self._signals = signals
         self._people = people
         self._runner = runner
@@ -79,8 +77,8 @@ class Handler:
         policies = await self._policies(
             {item.accountid for item in batch if isinstance(item.data, AssessmentSignalled)}
         )
-        async with transaction(self._pool) as connection:
-            for envelope in await inbox.take_in(connection, batch):
+        async with self._database.transaction() as connection:
+            for envelope in await self._database.take_in(connection, batch):
                 await self._handle(connection, envelope, policies)
         failpoint("ledger.after_intake")
         self._runner.wake()

@@ -9,9 +9,8 @@ from datetime import timedelta
 from typing import Final
 
 from trellis.assessments.adapters.coderbyte import TOTAL_SECONDS, CredentialError, Organization
-from trellis.assessments.adapters.connection_store import ConnectionStore
 from trellis.assessments.adapters.gatekeeper import Gatekeeper
-from trellis.assessments.adapters.invite_store import FollowKind, InviteStore, NewInvite, StoredInvite
+from trellis.assessments.adapters.invite_store import FollowKind, NewInvite, StoredInvite
 from trellis.assessments.baseline import Baseline
 from trellis.assessments.domain import correlation
 from trellis.assessments.domain.correlation import KnownInvite, Standing
@@ -26,6 +25,7 @@ from trellis.assessments.domain.invites import (
 )
 from trellis.assessments.gateway import VENDOR, Gateway
 from trellis.assessments.results import ResultPublisher
+from trellis.assessments.stores import Organizations
 from trellis.common.contracts.commands import Action, SendInvite
 from trellis.common.contracts.identifiers import AccountId, CommandId
 from trellis.common.errors import StoreAwayError, TransientError
@@ -44,10 +44,11 @@ from trellis.common.ledger.effects import (
     Unauthorized,
 )
 from trellis.common.ledger.runner import READING_SECONDS
-from trellis.common.ledger.table import Ledger
+from trellis.common.ledger.store import LedgerStore
 from trellis.common.runtime.clock import Clock
 from trellis.common.runtime.keyring import Keyring
-from trellis.common.store.postgres import Connection, Pool, acquired, transaction
+from trellis.common.store.database import Database
+from trellis.common.store.postgres import Connection
 
 PREPARE_SECONDS: Final = 5.0
 """How long after the application's reading the budget for reads is waited for; the rest of P4's ten is the invite's."""
@@ -78,11 +79,11 @@ class InviteEffect:
 
     def __init__(
         self,
-        pool: Pool,
-        ledger: Ledger,
+        database: Database,
+        ledger: LedgerStore,
         gateway: Gateway,
         gatekeeper: Gatekeeper,
-        connections: ConnectionStore,
+        connections: Organizations,
         publisher: ResultPublisher,
         keyring: Keyring,
         clock: Clock,
@@ -90,13 +91,13 @@ class InviteEffect:
         request_seconds: float = TOTAL_SECONDS,
     ) -> None:
         self.request_seconds = request_seconds + 2.0  # with what the loop needs to end it
-        self._pool = pool
+        self._database = database
         self._ledger = ledger
         self._gateway = gateway
         self._gatekeeper = gatekeeper
         self._connections = connections
         self._publisher = publisher
-        self._invites: InviteStore = publisher.invites
+        self._invites = publisher.invites
         self._keyring = keyring
         self._clock = clock
         self._baseline = Baseline(gateway, keyring)
@@ -142,7 +143,7 @@ class InviteEffect:
     async def _weigh(self, organization: Organization, intent: Intent, whom: Invitable, read_at: float) -> Preparation:
         command, until = _command(intent), read_at + PREPARE_SECONDS
         hashed = self._keyring.address_hash(intent.account, whom.address)
-        async with acquired(self._pool) as connection:
+        async with self._database.acquired() as connection:
             stored = await self._invites.find(connection, intent.account, intent.id)
             standing = await self._standing(connection, organization, intent, hashed)
         doubted = stored is not None and stored.doubted
@@ -214,7 +215,7 @@ class InviteEffect:
 
         With *insist* no other stands in the way: a person ordered an invite again that may be out already.
         """
-        async with transaction(self._pool) as connection:
+        async with self._database.transaction() as connection:
             await self._invites.lock_person(connection, intent.account, new.address_hash)
             if not await self._invites.is_held(connection, intent.account, intent.id, intent.lease_token):
                 return Later(reason="another worker has taken this over", wait=timedelta(seconds=1))
@@ -247,7 +248,7 @@ class InviteEffect:
                 return Later(reason="another invite of this application is just leaving", wait=timedelta(seconds=2))
 
     async def _follow(self, intent: Intent, whom: Invitable, hashed: str, other: KnownInvite, kind: FollowKind) -> None:
-        async with transaction(self._pool) as connection:
+        async with self._database.transaction() as connection:
             await self._invites.prepare(connection, _row(intent, whom, hashed, follows=other, kind=kind))
 
     async def _use_earlier(self, intent: Intent, whom: Invitable, hashed: str, earlier: KnownInvite) -> None:
@@ -256,7 +257,7 @@ class InviteEffect:
             return
         await self._follow(intent, whom, hashed, earlier, "earlier")
         results = self._publisher.results
-        async with transaction(self._pool) as connection:
+        async with self._database.transaction() as connection:
             own = await self._invites.find(connection, intent.account, intent.id)
             stored = await results.latest(connection, intent.account, earlier.command_id)
             source = await self._invites.find(connection, intent.account, earlier.command_id)
@@ -294,7 +295,7 @@ class InviteEffect:
         if organization is None:
             return NO_CONNECTION
         soon = timedelta(seconds=organization.options.poll_schedule[0])
-        async with transaction(self._pool) as connection:
+        async with self._database.transaction() as connection:
             await self._invites.doubt(connection, intent.account, intent.id, soon)
             stored = await self._invites.find(connection, intent.account, intent.id)
             address = None if stored is None else await self._invites.address(connection, stored)

@@ -16,10 +16,8 @@ from typing import Final
 import structlog
 
 from trellis.assessments.adapters.coderbyte import CredentialError, Organization, RawReport
-from trellis.assessments.adapters.connection_store import ConnectionStore
-from trellis.assessments.adapters.invite_store import InviteStore, StoredInvite
-from trellis.assessments.adapters.result_store import DueReading, ResultStore
-from trellis.assessments.adapters.signal_store import SignalStore
+from trellis.assessments.adapters.invite_store import StoredInvite
+from trellis.assessments.adapters.result_store import DueReading
 from trellis.assessments.baseline import Baseline
 from trellis.assessments.domain.correlation import Progress, must_hold, successor
 from trellis.assessments.domain.invites import internal_id
@@ -36,16 +34,18 @@ from trellis.assessments.domain.results import (
 from trellis.assessments.evidence import settle_by_evidence
 from trellis.assessments.gateway import VENDOR, Gateway
 from trellis.assessments.results import ResultPublisher
+from trellis.assessments.stores import Organizations, Signals
 from trellis.common.backoff import full_jitter
 from trellis.common.errors import ConflictError, StoreAwayError, TransientError
 from trellis.common.failpoints import failpoint
 from trellis.common.ledger.budget import Use
 from trellis.common.ledger.states import State
-from trellis.common.ledger.table import Ledger
+from trellis.common.ledger.store import LedgerStore
 from trellis.common.runtime.clock import Clock
 from trellis.common.runtime.metrics import Metrics
+from trellis.common.store.database import Database
 from trellis.common.store.outbox import Relay
-from trellis.common.store.postgres import Connection, Pool, acquired, transaction
+from trellis.common.store.postgres import Connection
 
 log = structlog.get_logger()
 
@@ -72,27 +72,29 @@ class Reports:
 
     def __init__(
         self,
-        pool: Pool,
-        ledger: Ledger,
+        database: Database,
+        ledger: LedgerStore,
         gateway: Gateway,
         baseline: Baseline,
-        connections: ConnectionStore,
+        connections: Organizations,
         publisher: ResultPublisher,
-        signals: SignalStore,
+        signals: Signals,
         relay: Relay,
         metrics: Metrics,
         clock: Clock,
         *,
         tick_seconds: float = 0.5,
+        lease: timedelta = LEASE,
     ) -> None:
-        self._pool = pool
+        self._lease = lease
+        self._database = database
         self._ledger = ledger
         self._gateway = gateway
         self._baseline = baseline
         self._connections = connections
         self._publisher = publisher
-        self._invites: InviteStore = publisher.invites
-        self._results: ResultStore = publisher.results
+        self._invites = publisher.invites
+        self._results = publisher.results
         self._signals = signals
         self._relay = relay
         self._clock = clock
@@ -130,7 +132,7 @@ class Reports:
 
     async def read_due(self) -> int:
         """Claim due readings and make them; return how many were claimed."""
-        claimed = await self._results.claim(lease=LEASE, per_account=PER_ACCOUNT)
+        claimed = await self._results.claim(lease=self._lease, per_account=PER_ACCOUNT)
         if not claimed:
             return 0
         failpoint("reports.after_claim")
@@ -146,12 +148,12 @@ class Reports:
     # -- one reading
 
     async def _read(self, due: DueReading) -> None:
-        async with acquired(self._pool) as connection:
+        async with self._database.acquired() as connection:
             invite = await self._invites.find(connection, due.account, due.command_id)
             address = None if invite is None else await self._invites.address(connection, invite)
         organization = await self._connections.load(due.account)
         if invite is None or address is None:
-            async with transaction(self._pool) as connection:
+            async with self._database.transaction() as connection:
                 await self._results.stop(connection, due.account, due.command_id)
             return None
         if organization is None:
@@ -200,7 +202,7 @@ class Reports:
     async def _within_window(self, organization: Organization, invite: StoredInvite, seen: _Seen) -> _Seen:
         """Leave out the attempts that are a later invite's, or whose owner only a person can tell."""
         policy = organization.options.on_collision
-        async with acquired(self._pool) as connection:
+        async with self._database.acquired() as connection:
             others = await self._invites.of_person(
                 connection, invite.account, invite.address_hash or "", invite.assessment_id
             )
@@ -222,7 +224,7 @@ class Reports:
         return replace(seen, reports=kept)
 
     async def _record(self, organization: Organization, due: DueReading, seen: _Seen) -> str:
-        async with transaction(self._pool) as connection:
+        async with self._database.transaction() as connection:
             held = await self._ledger.held(connection, due.command_id, due.account)
             if held is None or not await self._results.is_ours(connection, due):
                 return "lost_lease"
@@ -295,13 +297,13 @@ class Reports:
 
     async def _retry(self, due: DueReading, wait: timedelta, outcome: str) -> None:
         self._polls.labels(due.account, outcome).inc()
-        async with transaction(self._pool) as connection:
+        async with self._database.transaction() as connection:
             await self._results.retry_later(connection, due, wait)
 
     async def _pause(self, organization: Organization, due: DueReading, error: CredentialError) -> None:
         retry = organization.options.credential_retry
         self._polls.labels(due.account, "credential").inc()
-        async with transaction(self._pool) as connection:
+        async with self._database.transaction() as connection:
             fresh = await self._ledger.pause(connection, due.account, VENDOR, str(error), error.remedy, retry)
             await self._results.retry_later(connection, due, retry)
             await self._results.hold_all(connection, due.account, retry)
@@ -312,7 +314,7 @@ class Reports:
         if time.monotonic() < self._counted + 10.0:
             return
         self._counted = time.monotonic()
-        async with acquired(self._pool) as connection:
+        async with self._database.acquired() as connection:
             counts = await self._invites.counts(connection)
             unmatched = await self._signals.counts(connection)
         self._open.clear()

@@ -7,16 +7,17 @@ from datetime import datetime
 from typing import Final
 
 from trellis.assessments.adapters.coderbyte import RawReport
-from trellis.assessments.adapters.invite_store import InviteStore, StoredInvite
-from trellis.assessments.adapters.result_store import ResultStore, StoredResult
+from trellis.assessments.adapters.invite_store import StoredInvite
+from trellis.assessments.adapters.result_store import StoredResult
 from trellis.assessments.domain.results import Result
+from trellis.assessments.stores import Invites, Results
 from trellis.common.contracts.envelope import Envelope, Message
 from trellis.common.contracts.identifiers import stable_id
 from trellis.common.contracts.outcomes import AssessmentCompleted, AssessmentStarted
 from trellis.common.ledger.changes import Change
 from trellis.common.ledger.states import Occurrence, State
-from trellis.common.ledger.table import Ledger
-from trellis.common.store import outbox
+from trellis.common.ledger.store import LedgerStore
+from trellis.common.store.database import Database
 from trellis.common.store.postgres import Connection
 
 SOURCE: Final = "trellis/assessments"
@@ -26,16 +27,17 @@ SOURCE: Final = "trellis/assessments"
 class ResultPublisher:
     """Writes results and their messages in the caller's transaction."""
 
-    ledger: Ledger
-    invites: InviteStore
-    results: ResultStore
+    database: Database
+    ledger: LedgerStore
+    invites: Invites
+    results: Results
 
     async def started(self, connection: Connection, invite: StoredInvite, at: datetime) -> None:
         """Tell that the candidate began; the caller saw to it that it is told once."""
         data = AssessmentStarted(
             application_id=invite.application_id, visit=invite.visit, assessment_id=invite.assessment_id
         )
-        await outbox.put(connection, [_envelope(invite, data, "started", 1, at)])
+        await self.database.put_out(connection, [_envelope(invite, data, "started", 1, at)])
 
     async def publish(
         self,
@@ -88,7 +90,7 @@ class ResultPublisher:
         )
         if fresh and not given_up:
             data = _completed(invite, version, result, completed_at)
-            await outbox.put(connection, [_envelope(invite, data, "result", version, now)])
+            await self.database.put_out(connection, [_envelope(invite, data, "result", version, now)])
 
     async def _stands_for(self, connection: Connection, invite: StoredInvite, follower: StoredInvite) -> bool:
         """Settle a follower that waits for this result; False when it does not wait for it any more."""

@@ -22,6 +22,7 @@ from trellis.common.runtime.lifecycle import Kit, Parts, serve
 from trellis.common.runtime.sealer import Sealer
 from trellis.common.runtime.service import Service
 from trellis.common.store import inbox
+from trellis.common.store.database import PostgresDatabase
 from trellis.common.store.outbox import Relay
 from trellis.common.store.postgres import Pool, acquired
 from trellis.greenhouse_actions.adapters.candidate_store import CandidateStore
@@ -29,6 +30,7 @@ from trellis.greenhouse_actions.adapters.connection_store import ConnectionStore
 from trellis.greenhouse_actions.adapters.harvest_v3 import Shared
 from trellis.greenhouse_actions.adapters.harvests import LiveHarvests
 from trellis.greenhouse_actions.adapters.http import HttpClients
+from trellis.greenhouse_actions.adapters.known_store import KnownStore
 from trellis.greenhouse_actions.adapters.measures import Measures
 from trellis.greenhouse_actions.adapters.mint import HttpMint
 from trellis.greenhouse_actions.adapters.own_moves import LedgerMoves
@@ -80,7 +82,8 @@ def _build(kit: Kit, settings: GreenhouseActionsSettings) -> Parts:
     )
     harvests = LiveHarvests(kit.pool, store, shared)
     pauses = LedgerPauses(kit.pool, ledger)
-    relay = Relay(kit.pool, kit.publisher, kit.metrics)
+    database, known = PostgresDatabase(kit.pool), KnownStore(kit.pool)
+    relay = Relay(database.outbox, kit.publisher, kit.metrics)
     links = AssessmentsLinks(
         InternalClient(internal, settings.assessments_url, audience="assessments", caller=NAME, keyring=kit.keyring)
     )
@@ -90,9 +93,9 @@ def _build(kit: Kit, settings: GreenhouseActionsSettings) -> Parts:
     )
     moves = MoveEffect(harvests, StageCache(kit.pool), pauses, request_seconds=seconds)
     lease = timedelta(seconds=settings.lease_seconds)
-    runner = Runner(kit.pool, ledger, [notes, moves], relay, kit.metrics, lease=lease)
-    observer = Observer(kit.pool, harvests, pauses, relay, kit.clock)
-    handler = Handler(kit.pool, ledger, runner, observer, relay)
+    runner = Runner(ledger, [notes, moves], relay, kit.metrics, lease=lease)
+    observer = Observer(known, harvests, pauses, relay, kit.clock)
+    handler = Handler(database, ledger, known, runner, observer, relay)
 
     def changed() -> None:
         runner.wake()

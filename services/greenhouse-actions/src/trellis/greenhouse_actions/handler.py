@@ -13,29 +13,33 @@ from trellis.common.contracts.facts import CandidateAnonymized, CandidateMerged,
 from trellis.common.errors import PermanentError
 from trellis.common.failpoints import failpoint
 from trellis.common.ledger.runner import Runner
-from trellis.common.ledger.table import Ledger
-from trellis.common.store import inbox
+from trellis.common.ledger.store import LedgerStore
+from trellis.common.store.database import Database as Messages
 from trellis.common.store.outbox import Relay
 from trellis.common.store.postgres import Connection as Database
-from trellis.common.store.postgres import Pool, transaction
-from trellis.greenhouse_actions.adapters import candidate_store, stage_cache
 from trellis.greenhouse_actions.connection import VENDOR
-from trellis.greenhouse_actions.observer import Observer, Question, ask
+from trellis.greenhouse_actions.known import Known
+from trellis.greenhouse_actions.observer import Observer
+from trellis.greenhouse_actions.questions import Question
 
 
 class Handler:
     """Handles batches of this service's queue.
 
     Args:
-        pool: The service's database.
+        messages: The service's database with its inbox.
         ledger: Where commands become intents.
+        known: Where questions and what facts tell are kept.
         runner: Woken for new intents.
         observer: Woken for new questions.
         relay: Woken for outcomes that taking a command in may write.
     """
 
-    def __init__(self, pool: Pool, ledger: Ledger, runner: Runner, observer: Observer, relay: Relay) -> None:
-        self._pool = pool
+    def __init__(
+        self, messages: Messages, ledger: LedgerStore, known: Known, runner: Runner, observer: Observer, relay: Relay
+    ) -> None:
+        self._messages = messages
+        self._known = known
         self._ledger = ledger
         self._runner = runner
         self._observer = observer
@@ -48,8 +52,8 @@ class Handler:
             PermanentError: One is of a type that is not for this service.
             StoreAwayError: The database is away; nothing was taken in.
         """
-        async with transaction(self._pool) as database:
-            for envelope in await inbox.take_in(database, envelopes):
+        async with self._messages.transaction() as database:
+            for envelope in await self._messages.take_in(database, envelopes):
                 await self._take_in(database, envelope)
         failpoint("ledger.after_intake")
         self._runner.wake()
@@ -69,14 +73,14 @@ class Handler:
                     correlationid=envelope.correlationid,
                     causationid=str(envelope.id),
                 )
-                await ask(database, question)
+                await self._known.ask(database, question)
             case CandidateAnonymized() as fact:
-                await candidate_store.record_anonymized(database, account, fact, envelope.time)
+                await self._known.record_anonymized(database, account, fact, envelope.time)
             case CandidateMerged() as fact:
-                await candidate_store.record_merged(database, account, fact)
+                await self._known.record_merged(database, account, fact)
             case JobChanged(job_id=job_id):
-                await stage_cache.drop(database, account, job_id)
+                await self._known.drop_stages(database, account, job_id)
             case StageDeleted(stage_id=stage_id, job_id=job_id):
-                await stage_cache.drop(database, account, job_id, stage_id)
+                await self._known.drop_stages(database, account, job_id, stage_id)
             case _:
                 raise PermanentError(f"{envelope.type} is not for greenhouse-actions")

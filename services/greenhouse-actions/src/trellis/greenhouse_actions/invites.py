@@ -9,12 +9,12 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, Protocol
 
 from trellis.common.contracts.identifiers import AccountId, ApplicationId
 from trellis.common.errors import StoreAwayError, TransientError
 from trellis.common.ledger.effects import Blocked, Later, Overtaken
-from trellis.greenhouse_actions.adapters.connection_store import ConnectionStore, Pause
+from trellis.greenhouse_actions.adapters.connection_store import Pause
 from trellis.greenhouse_actions.adapters.harvest import Connected, CredentialRejectedError, Harvests
 from trellis.greenhouse_actions.domain.invites import Asked, Invitable, judge, still_there
 from trellis.greenhouse_actions.domain.readings import ApplicationView
@@ -38,6 +38,13 @@ class InviteAnswer:
     verdicts: Mapping[ApplicationId, Verdict]
 
 
+class PausesOf(Protocol):
+    """Tells whether connections are paused."""
+
+    async def pause_of(self, account: AccountId) -> Pause | None:
+        """Return the pause of *account*'s connection; None when it is not paused."""
+
+
 class Invites:
     """Reads and judges.
 
@@ -47,7 +54,7 @@ class Invites:
         pauses: Put when a credential is rejected, ended when it is not any more.
     """
 
-    def __init__(self, harvests: Harvests, store: ConnectionStore, pauses: Pauses) -> None:
+    def __init__(self, harvests: Harvests, store: PausesOf, pauses: Pauses) -> None:
         self._harvests = harvests
         self._store = store
         self._pauses = pauses

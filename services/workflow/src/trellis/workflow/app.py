@@ -9,6 +9,7 @@ from trellis.common.bus.topology import WORKFLOW
 from trellis.common.runtime.lifecycle import Kit, Parts, serve
 from trellis.common.runtime.service import Service
 from trellis.common.store.outbox import Relay
+from trellis.workflow.adapters.postgres_store import PostgresStore
 from trellis.workflow.handler import Handler
 from trellis.workflow.internal_api import internal_app
 from trellis.workflow.settings import WorkflowSettings
@@ -20,8 +21,9 @@ async def run(environ: Mapping[str, str]) -> None:
     settings = WorkflowSettings.from_env(environ, SERVICE.name)
 
     async def build(kit: Kit) -> Parts:
-        relay = Relay(kit.pool, kit.publisher, kit.metrics)
-        handler = Handler(kit.pool, relay, kit.clock, kit.metrics)
+        store = PostgresStore(kit.pool)
+        relay = Relay(store.outbox, kit.publisher, kit.metrics)
+        handler = Handler(store, relay, kit.clock, kit.metrics)
         consumer = Consumer(
             kit.consuming,
             kit.publisher,
@@ -31,7 +33,7 @@ async def run(environ: Mapping[str, str]) -> None:
             batch_size=settings.batch_size,
             batch_wait_seconds=settings.batch_wait_seconds,
         )
-        timers = Timers(kit.pool, handler, kit.clock, kit.metrics)
+        timers = Timers(store, handler, kit.clock, kit.metrics)
         return Parts(http=internal_app(kit.pool, kit.keyring), consumers=[consumer], tasks=[relay.run, timers.run])
 
     await serve(SERVICE, settings, build)

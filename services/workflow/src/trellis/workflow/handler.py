@@ -23,11 +23,8 @@ from trellis.common.errors import ConflictError, PermanentError
 from trellis.common.failpoints import failpoint
 from trellis.common.runtime.clock import Clock
 from trellis.common.runtime.metrics import Metrics
-from trellis.common.store import inbox, outbox
 from trellis.common.store.outbox import Relay
-from trellis.common.store.postgres import Connection, Pool, acquired, transaction
-from trellis.workflow.adapters import event_store, timer_store
-from trellis.workflow.adapters.definition_store import Definitions
+from trellis.common.store.postgres import Connection
 from trellis.workflow.adapters.event_store import Appended
 from trellis.workflow.adapters.timer_store import Timer
 from trellis.workflow.domain import events as e
@@ -35,6 +32,7 @@ from trellis.workflow.domain.application import Application, fold, initial_state
 from trellis.workflow.domain.decisions import Message, SettleElapsed, decide
 from trellis.workflow.domain.outgoing import commands_for
 from trellis.workflow.domain.rules import Workflows
+from trellis.workflow.store import Store
 
 log = structlog.get_logger()
 
@@ -84,17 +82,16 @@ class Handler:
     """Handles batches of facts and outcomes, and timers.
 
     Args:
-        pool: The service's database.
+        store: What the service keeps.
         relay: Woken after a commit that wrote commands.
         clock: The decider's only clock.
         metrics: The service's.
     """
 
-    def __init__(self, pool: Pool, relay: Relay, clock: Clock, metrics: Metrics) -> None:
-        self._pool = pool
+    def __init__(self, store: Store, relay: Relay, clock: Clock, metrics: Metrics) -> None:
+        self._store = store
         self._relay = relay
         self._clock = clock
-        self._definitions = Definitions()
         self._events_total = metrics.counter("events", "Events appended, by type", ("type",))
         self._conflicts_total = metrics.counter("version_conflicts", "Batches decided again after a lost race")
         self._repeats_total = metrics.counter("repeats", "Messages dropped as repeats")
@@ -109,8 +106,8 @@ class Handler:
         """
         for tries in range(1, MOST_TRIES + 1):
             try:
-                async with transaction(self._pool) as connection:
-                    fresh = await inbox.take_in(connection, envelopes)
+                async with self._store.transaction() as connection:
+                    fresh = await self._store.take_in(connection, envelopes)
                     told = await self._addressed(connection, fresh)
                     streams = await self._decide(connection, told)
                     await self._write(connection, streams)
@@ -127,8 +124,8 @@ class Handler:
 
     async def due_timers(self) -> list[Timer]:
         """Return the timers that are due now, the oldest first."""
-        async with acquired(self._pool) as connection:
-            return await timer_store.due(connection, self._clock.now())
+        async with self._store.acquired() as connection:
+            return await self._store.due(connection, self._clock.now())
 
     async def fire_due(self) -> int:
         """Tell due timers to their streams and return how many were due."""
@@ -145,10 +142,10 @@ class Handler:
         if not timers:
             return
         now = self._clock.now()
-        async with transaction(self._pool) as connection:
+        async with self._store.transaction() as connection:
             streams = await self._decide(connection, [self._timer_message(timer, now) for timer in timers])
             await self._write(connection, streams)
-            await timer_store.remove(connection, timers)
+            await self._store.remove(connection, timers)
         self._relay.wake()
         self._tell(streams, ())
 
@@ -168,7 +165,7 @@ class Handler:
         """Address each message to its applications; a candidate's goes to all of them."""
         envelopes = list(envelopes)
         pairs = [(item.accountid, item.data.candidate_id) for item in envelopes if isinstance(item.data, _OF_CANDIDATE)]
-        of_candidate = await event_store.applications_of(connection, pairs) if pairs else {}
+        of_candidate = await self._store.applications_of(connection, pairs) if pairs else {}
         now = self._clock.now()
         told: list[_Told] = []
         for item in envelopes:
@@ -200,7 +197,7 @@ class Handler:
 
     async def _decide(self, connection: Connection, told: Sequence[_Told]) -> dict[UUID, _Stream]:
         addressed = {(item.account, item.application_id) for item in told}
-        recorded = await event_store.load(connection, [stream_id(*pair) for pair in addressed])
+        recorded = await self._store.load(connection, [stream_id(*pair) for pair in addressed])
         streams: dict[UUID, _Stream] = {}
         for account, application in addressed:
             ident = stream_id(account, application)
@@ -214,17 +211,17 @@ class Handler:
             for name, version in stream.state.visit.pins.items()
         }
         accounts = {account for account, _ in addressed}
-        workflows = await self._definitions.workflows(connection, accounts, pinned)
+        workflows = await self._store.workflows(connection, accounts, pinned)
         for item in told:
             _decide_one(streams[stream_id(item.account, item.application_id)], item, workflows[item.account])
         return streams
 
     async def _write(self, connection: Connection, streams: dict[UUID, _Stream]) -> None:
         changed = [stream for stream in streams.values() if stream.version > stream.loaded]
-        await event_store.append(connection, [batch for stream in changed for batch in stream.batches])
-        await event_store.project(connection, [(stream.state, stream.version) for stream in changed])
-        await timer_store.schedule(connection, [timer for stream in changed for timer in stream.timers])
-        await outbox.put(connection, [envelope for stream in changed for _, envelope in stream.commands])
+        await self._store.append(connection, [batch for stream in changed for batch in stream.batches])
+        await self._store.project(connection, [(stream.state, stream.version) for stream in changed])
+        await self._store.schedule(connection, [timer for stream in changed for timer in stream.timers])
+        await self._store.put_out(connection, [envelope for stream in changed for _, envelope in stream.commands])
 
     def _tell(self, streams: dict[UUID, _Stream], envelopes: Sequence[Envelope]) -> None:
         appended = Counter(

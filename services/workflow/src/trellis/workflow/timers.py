@@ -10,10 +10,9 @@ import structlog
 from trellis.common.errors import TransientError
 from trellis.common.runtime.clock import Clock
 from trellis.common.runtime.metrics import Metrics
-from trellis.common.store.postgres import Pool, acquired
-from trellis.workflow.adapters import timer_store
 from trellis.workflow.adapters.timer_store import Timer
 from trellis.workflow.handler import Handler
+from trellis.workflow.store import Store
 
 log = structlog.get_logger()
 
@@ -25,8 +24,8 @@ PUT_OFF = timedelta(minutes=10)
 class Timers:
     """Looks for due timers; several may run beside each other, a timer fires once."""
 
-    def __init__(self, pool: Pool, handler: Handler, clock: Clock, metrics: Metrics) -> None:
-        self._pool = pool
+    def __init__(self, store: Store, handler: Handler, clock: Clock, metrics: Metrics) -> None:
+        self._store = store
         self._handler = handler
         self._clock = clock
         self._late_seconds = metrics.gauge("timers_late_seconds", "How overdue the oldest due timer is")
@@ -49,16 +48,16 @@ class Timers:
             raise
         except Exception as error:
             log.error("timer.failed", account=timer.account, application_id=timer.application_id, exc_info=error)
-            async with acquired(self._pool) as connection:
-                await timer_store.put_off(connection, timer, PUT_OFF)
+            async with self._store.acquired() as connection:
+                await self._store.put_off(connection, timer, PUT_OFF)
 
     async def run(self) -> None:
         """Fire timers until cancelled."""
         while True:
             try:
                 await self.fire()
-                async with acquired(self._pool) as connection:
-                    due_at = await timer_store.next_due(connection)
+                async with self._store.acquired() as connection:
+                    due_at = await self._store.next_due(connection)
                 late = self._clock.now() - due_at if due_at else timedelta()
                 self._late_seconds.set(max(0.0, late.total_seconds()))
             except TransientError as error:

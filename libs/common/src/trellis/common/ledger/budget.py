@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from enum import StrEnum
+from typing import Protocol
 
 from trellis.common.contracts.identifiers import AccountId
 from trellis.common.store.postgres import Pool, acquired
@@ -36,6 +37,36 @@ _WAIT_SQL = """
 select extract(epoch from greatest(tat, clock_timestamp()) + make_interval(secs => least($3, burst * $4) * emission)
        - clock_timestamp() - make_interval(secs => burst * emission * $4))::float8
 from budget where account_id = $1 and vendor = $2"""
+
+
+class Spending(Protocol):
+    """The budget of one vendor's connections, as those who call the vendor use it; see `Budget`."""
+
+    async def spend(self, account: AccountId, calls: int = 1, use: Use = Use.PEOPLE) -> timedelta | None:
+        """Take *calls* from the budget; None when granted, else how long to wait before asking again."""
+
+    async def told(
+        self, account: AccountId, *, limit: int | None, remaining: int | None, retry_after: timedelta | None = None
+    ) -> None:
+        """Follow what an answer's headers said, when they leave less than we thought."""
+
+
+class Budgets(Protocol):
+    """Makes the budget of a vendor's connections at a pace; it keeps nothing but what the database holds."""
+
+    def __call__(self, vendor: str, *, limit: float, window: timedelta) -> Spending:
+        """Return the budget of *vendor* for *limit* calls a *window*."""
+
+
+class PostgresBudgets:
+    """Budgets in the service's schema."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    def __call__(self, vendor: str, *, limit: float, window: timedelta) -> Budget:
+        """See `Budgets`."""
+        return Budget(self._pool, vendor, limit=limit, window=window)
 
 
 class Budget:

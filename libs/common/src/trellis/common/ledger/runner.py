@@ -26,10 +26,10 @@ from trellis.common.ledger import effects
 from trellis.common.ledger.changes import Change, of_answer, of_look_up, of_preparation
 from trellis.common.ledger.effects import Answer, Effect, Intent, Preparation, Ready
 from trellis.common.ledger.states import Occurrence, State
-from trellis.common.ledger.table import Ledger
+from trellis.common.ledger.store import LedgerStore
 from trellis.common.runtime.metrics import LONG_SECONDS, Metrics
 from trellis.common.store.outbox import Relay
-from trellis.common.store.postgres import Connection, Pool, transaction
+from trellis.common.store.postgres import Connection
 
 log = structlog.get_logger()
 
@@ -54,8 +54,7 @@ class Runner:
     """Performs the effects of one vendor's connections; any number may run beside each other.
 
     Args:
-        pool: The service's database.
-        ledger: Its rows.
+        ledger: The service's rows.
         effects: One per action, all of one vendor.
         relay: Woken when an outcome was written.
         metrics: The service's.
@@ -64,15 +63,13 @@ class Runner:
 
     def __init__(
         self,
-        pool: Pool,
-        ledger: Ledger,
+        ledger: LedgerStore,
         effects: Sequence[Effect],
         relay: Relay,
         metrics: Metrics,
         *,
         lease: timedelta = LEASE,
     ) -> None:
-        self._pool = pool
         self._ledger = ledger
         self._effects: Mapping[Action, Effect] = {effect.action: effect for effect in effects}
         (self._vendor,) = {effect.vendor for effect in effects}
@@ -240,12 +237,17 @@ class Runner:
             change = Change(occurrence=Occurrence.POSTPONED, reason="the rate budget is used up for now", wait=wait)
             return await self._hold_back(intent, change)
         started = time.monotonic()
-        begun = await self._ledger.begin(
-            intent,
-            deadline_seconds=SLACK_SECONDS + effect.request_seconds + MARGIN_SECONDS,
-            cap=await effect.cap(intent.account),
-            resolved=ready.resolved,
-        )
+        try:
+            begun = await self._ledger.begin(
+                intent,
+                deadline_seconds=SLACK_SECONDS + effect.request_seconds + MARGIN_SECONDS,
+                cap=await effect.cap(intent.account),
+                resolved=ready.resolved,
+            )
+        except StoreAwayError:
+            # Whether the attempt was committed is not known, but that nothing was sent is.
+            nothing = effects.NotExecuted(reason="the database went away before the request", wait=timedelta())
+            return await self._record_answer(effect, intent, intent.attempt + 1, nothing)
         if isinstance(begun, datetime):
             wait = begun - datetime.now(begun.tzinfo)
             reason = f"the account's cap for an hour is reached; next at {begun:%H:%M:%S} UTC"
@@ -297,7 +299,7 @@ class Runner:
     async def _record(
         self, effect: Effect, intent: Intent, attempt: int, change: Change, private: bytes | None = None
     ) -> None:
-        async with transaction(self._pool) as connection:
+        async with self._ledger.transaction() as connection:
             if change.occurrence in (Occurrence.SUCCEEDED, Occurrence.ACCEPTED):
                 await self._ledger.unpause(connection, intent.account, self._vendor)
             state = await self._ledger.record(connection, intent, attempt, change)
@@ -332,7 +334,7 @@ class Runner:
         retry = await effect.credential_retry(intent.account)
         # A waiting row stays due, for the pause holds it; a look-up is held by nothing but its own wait.
         wait = retry if intent.state is State.UNKNOWN else timedelta()
-        async with transaction(self._pool) as connection:
+        async with self._ledger.transaction() as connection:
             fresh = await self._ledger.pause(connection, intent.account, self._vendor, said.reason, said.remedy, retry)
         await self._ledger.postpone(
             intent, Change(occurrence=Occurrence.POSTPONED, reason=f"{said.reason}; {said.remedy}", wait=wait)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -14,21 +15,12 @@ from pydantic import TypeAdapter
 
 from trellis.common.contracts.commands import Action, AddNote, MoveApplication, SendInvite
 from trellis.common.contracts.envelope import Envelope
-from trellis.common.contracts.identifiers import (
-    AccountId,
-    ApplicationId,
-    AssessmentId,
-    CandidateId,
-    CommandId,
-    StageId,
-    Visit,
-    stable_id,
-)
-from trellis.common.contracts.outcomes import CommandSettled, OutcomeState
+from trellis.common.contracts.identifiers import AccountId, ApplicationId, CandidateId, CommandId, Visit
 from trellis.common.ledger.brakes import HELD_BY_SQL
 from trellis.common.ledger.changes import Change
-from trellis.common.ledger.effects import EffectCommand, Intent, Resolved
-from trellis.common.ledger.states import FINAL, Occurrence, State, next_state
+from trellis.common.ledger.effects import Intent, Resolved
+from trellis.common.ledger.recording import Row, changed, told, told_repeat
+from trellis.common.ledger.states import Occurrence, State
 from trellis.common.store import outbox
 from trellis.common.store.postgres import Connection, Pool, acquired, transaction
 
@@ -79,6 +71,10 @@ class Ledger:
         self._pool = pool
         self._source = source
 
+    def transaction(self) -> AbstractAsyncContextManager[Connection]:
+        """See `LedgerStore.transaction`."""
+        return transaction(self._pool)
+
     # -- taking commands in
 
     async def take_in(self, connection: Connection, envelope: Envelope, vendor: str, unique_key: str | None) -> bool:
@@ -117,24 +113,8 @@ class Ledger:
             "select true from intent where id = $1 and account_id = $2", command.command_id, envelope.accountid
         )
         if not known and unique_key is not None:
-            await outbox.put(connection, [self._repeat_outcome(envelope, command, action)])
+            await outbox.put(connection, [told_repeat(self._source, envelope, command, action)])
         return False
-
-    def _repeat_outcome(self, envelope: Envelope, command: EffectCommand, action: Action) -> Envelope:
-        return self._message(
-            account=envelope.accountid,
-            correlationid=envelope.correlationid,
-            ident=stable_id("settled", command.command_id, "repeat"),
-            data=CommandSettled(
-                command_id=command.command_id,
-                action=action,
-                application_id=command.application_id,
-                visit=command.visit,
-                state=OutcomeState.SUPERSEDED,
-                settled_at=envelope.time,
-                reason="another command already stands for this assessment in this stage visit",
-            ),
-        )
 
     # -- claiming
 
@@ -243,7 +223,8 @@ class Ledger:
                     return free_at
             row = await connection.fetchrow(
                 f"update intent i set state = 'attempting', attempt = attempt + 1, revision = revision + 1, "
-                f"absent_count = 0, deadline_at = clock_timestamp() + make_interval(secs => $3), attempted_at = clock_timestamp(), ended_at = null, "
+                f"absent_count = 0, deadline_at = clock_timestamp() + make_interval(secs => $3), "
+                f"lease_until = clock_timestamp() + make_interval(secs => $3), attempted_at = clock_timestamp(), ended_at = null, "
                 f"resolved = $4, updated_at = clock_timestamp() "
                 f"where id = $1 and account_id = $5 and lease_token = $2 and state = 'waiting' "
                 f"and lease_until > clock_timestamp() "
@@ -276,35 +257,38 @@ class Ledger:
         if row is None:
             return None
         before = State(row["state"])
-        after = next_state(before, change.occurrence) if row["attempt"] == attempt else None
+        row_before = Row(
+            state=before,
+            attempt=row["attempt"],
+            absent_count=row["absent_count"],
+            retries=row["retries"],
+            resolved=json.loads(row["resolved"]),
+        )
+        after = changed(row_before, attempt, change)
         if after is None:
             note = f"changed nothing ({change.occurrence.value} of attempt {attempt}): {change.reason}"
             await self._journal(
                 connection, intent.id, intent.account, "evidence", attempt, before, note, change.request_id
             )
             return None
-        absent = row["absent_count"] + 1 if change.absent else 0
-        if change.occurrence is Occurrence.POSTPONED and before is State.UNKNOWN and not change.absent:
-            absent = row["absent_count"]
-        retries = row["retries"] + (1 if change.occurrence is Occurrence.ABSENT else 0)
-        resolved = json.loads(row["resolved"]) | (change.resolved or {})
         await connection.execute(
             "update intent set state = $3, revision = revision + 1, cause = $4, remedy = $5, mended_by = $6, resolved = $7, "
             "due_at = clock_timestamp() + make_interval(secs => $8), absent_count = $9, retries = $10, lease_until = null, "
             "lease_token = null, updated_at = clock_timestamp(), "
             "ended_at = case when $11 then coalesce(ended_at, clock_timestamp()) else ended_at end "
             "where id = $1 and account_id = $2",
-            intent.id, intent.account, after.value, change.reason, change.remedy, change.mended_by, json.dumps(resolved),
-            change.wait.total_seconds(), absent, retries, before is State.ATTEMPTING and after is not State.ATTEMPTING,
+            intent.id, intent.account, after.state.value, change.reason, change.remedy, change.mended_by,
+            json.dumps(after.resolved), change.wait.total_seconds(), after.absent_count, after.retries,
+            after.ends_attempt,
         )  # fmt: skip
         await self._journal(
-            connection, intent.id, intent.account, change.kind, attempt, after, change.reason, change.request_id
+            connection, intent.id, intent.account, change.kind, attempt, after.state, change.reason, change.request_id
         )
-        if after is not before and (
-            after in FINAL or after in (State.PARKED, State.IN_DOUBT) or before in (State.PARKED, State.IN_DOUBT)
-        ):
-            await outbox.put(connection, [self._outcome(intent, attempt, row["revision"] + 1, after, change, resolved)])
-        return after
+        if after.tells:
+            at = datetime.now(tz=intent.created_at.tzinfo)
+            message = told(self._source, intent, attempt, row["revision"] + 1, after, change, at)
+            await outbox.put(connection, [message])
+        return after.state
 
     async def postpone(self, intent: Intent, change: Change) -> None:
         """Give a claimed row back untouched but for *change*'s wait and reason; lost leases are left alone."""
@@ -450,49 +434,6 @@ class Ledger:
             state.value,
             text,
             request_id,
-        )
-
-    def _outcome(
-        self, intent: Intent, attempt: int, revision: int, state: State, change: Change, resolved: Resolved
-    ) -> Envelope:
-        stage = resolved.get("to_stage_id")
-        shown = (
-            OutcomeState.PARKED
-            if state is State.IN_DOUBT
-            else OutcomeState.WAITING
-            if state not in FINAL and state is not State.PARKED
-            else OutcomeState(state.value)
-        )
-        command = intent.command
-        return self._message(
-            account=intent.account,
-            correlationid=intent.correlationid,
-            ident=stable_id("settled", intent.id, revision),
-            data=CommandSettled(
-                command_id=intent.id,
-                action=intent.action,
-                application_id=intent.application_id,
-                visit=intent.visit,
-                state=shown,
-                settled_at=datetime.now(tz=intent.created_at.tzinfo),
-                attempt=attempt,
-                reason=change.reason,
-                remedy=change.remedy,
-                to_stage_id=StageId(stage) if isinstance(stage, int) else None,
-                assessment_id=AssessmentId(command.assessment_id) if isinstance(command, SendInvite) else None,
-            ),
-        )
-
-    def _message(self, *, account: AccountId, correlationid: str, ident: UUID, data: CommandSettled) -> Envelope:
-        return Envelope(
-            id=ident,
-            source=self._source,
-            accountid=account,
-            time=data.settled_at,
-            data=data,
-            correlationid=correlationid,
-            causationid=str(data.command_id),
-            subject=f"application/{data.application_id}",
         )
 
 

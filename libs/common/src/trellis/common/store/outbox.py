@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 import structlog
 
@@ -16,12 +18,13 @@ from trellis.common.contracts.envelope import Envelope, encode
 from trellis.common.errors import BrokerAwayError, PermanentError, TransientError
 from trellis.common.failpoints import failpoint
 from trellis.common.runtime.metrics import Metrics
-from trellis.common.store.postgres import Connection, Pool, acquired
+from trellis.common.store.postgres import Connection, Pool, acquired, transaction
 
 log = structlog.get_logger()
 
 BATCH = 200
 LEASE_SECONDS = 30
+POLL_SECONDS = 1.0
 
 
 async def put(connection: Connection, envelopes: Sequence[Envelope]) -> None:
@@ -38,11 +41,77 @@ async def put(connection: Connection, envelopes: Sequence[Envelope]) -> None:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Unsent:
+    """One outbox row, claimed by a relay."""
+
+    position: int
+    routing_key: str
+    body: bytes
+
+
+class Outbox(Protocol):
+    """The rows as a relay uses them."""
+
+    async def claim(self, *, most: int, lease_seconds: float) -> list[Unsent]:
+        """Lease up to *most* rows that are not sent and not leased, the oldest first; committed on return."""
+
+    async def settle(self, sent: Sequence[int], unsent: Sequence[int]) -> None:
+        """Mark the rows *sent*, and give back *unsent* ones before their lease lapses."""
+
+    async def oldest_seconds(self) -> float:
+        """Return the age of the oldest row that is not sent, 0 without one; forgets rows sent days ago."""
+
+
+class PostgresOutbox:
+    """The rows in the service's schema."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def claim(self, *, most: int, lease_seconds: float) -> list[Unsent]:
+        """See `Outbox.claim`."""
+        async with acquired(self._pool) as connection:
+            rows = await connection.fetch(
+                "with due as materialized (select position from outbox where sent_at is null "
+                "and (lease_until is null or lease_until < clock_timestamp()) "
+                "order by position limit $1 for update skip locked) "
+                "update outbox o set lease_until = clock_timestamp() + make_interval(secs => $2) "
+                "from due where o.position = due.position returning o.position, o.routing_key, o.body",
+                most,
+                lease_seconds,
+            )
+        return [Unsent(row["position"], row["routing_key"], row["body"]) for row in rows]
+
+    async def settle(self, sent: Sequence[int], unsent: Sequence[int]) -> None:
+        """See `Outbox.settle`."""
+        async with transaction(self._pool) as connection:
+            await connection.execute(
+                "update outbox set sent_at = clock_timestamp() where position = any($1::bigint[])", list(sent)
+            )
+            await connection.execute(
+                "update outbox set lease_until = null where position = any($1::bigint[])", list(unsent)
+            )
+
+    async def oldest_seconds(self) -> float:
+        """See `Outbox.oldest_seconds`."""
+        async with acquired(self._pool) as connection:
+            age: float = await connection.fetchval(
+                "select coalesce(extract(epoch from clock_timestamp() - min(created_at)), 0)::float8 "
+                "from outbox where sent_at is null"
+            )
+            await connection.execute(
+                "delete from outbox where ctid = any(array(select ctid from outbox "
+                "where sent_at < clock_timestamp() - interval '3 days' limit 2000))"
+            )
+        return age
+
+
 class Relay:
     """Publishes outbox rows; any number of relays may run beside each other."""
 
-    def __init__(self, pool: Pool, publisher: Publisher, metrics: Metrics) -> None:
-        self._pool = pool
+    def __init__(self, outbox: Outbox, publisher: Publisher, metrics: Metrics) -> None:
+        self._outbox = outbox
         self._publisher = publisher
         self._wake = asyncio.Event()
         self._sent_total = metrics.counter("outbox_sent", "Outbox messages confirmed by the broker")
@@ -58,12 +127,12 @@ class Relay:
             try:
                 while await self.relay_pending():
                     pass
-                await self._observe_age()
+                self._age_seconds.set(await self._outbox.oldest_seconds())
             except TransientError as error:
                 log.warning("relay.waiting", reason=str(error))
                 await asyncio.sleep(1.0)
             try:
-                async with asyncio.timeout(1.0):
+                async with asyncio.timeout(POLL_SECONDS):
                     await self._wake.wait()
             except TimeoutError:
                 pass
@@ -76,31 +145,18 @@ class Relay:
             StoreAwayError: The database is away.
             BrokerAwayError: Not one message was confirmed.
         """
-        async with acquired(self._pool) as connection:
-            rows = await connection.fetch(
-                "with due as materialized (select position from outbox where sent_at is null "
-                "and (lease_until is null or lease_until < clock_timestamp()) "
-                "order by position limit $1 for update skip locked) "
-                "update outbox o set lease_until = clock_timestamp() + make_interval(secs => $2) "
-                "from due where o.position = due.position returning o.position, o.routing_key, o.body",
-                BATCH,
-                LEASE_SECONDS,
-            )
+        rows = await self._outbox.claim(most=BATCH, lease_seconds=LEASE_SECONDS)
         if not rows:
             return 0
         failpoint("relay.after_claim")
         results = await asyncio.gather(
-            *(self._publisher.publish(row["body"], row["routing_key"], wait_seconds=LEASE_SECONDS / 2) for row in rows),
+            *(self._publisher.publish(row.body, row.routing_key, wait_seconds=LEASE_SECONDS / 2) for row in rows),
             return_exceptions=True,
         )
         failpoint("relay.after_publish")
-        sent = [row["position"] for row, result in zip(rows, results, strict=True) if result is None]
-        unsent = [row["position"] for row, result in zip(rows, results, strict=True) if result is not None]
-        async with acquired(self._pool) as connection:
-            await connection.execute(
-                "update outbox set sent_at = clock_timestamp() where position = any($1::bigint[])", sent
-            )
-            await connection.execute("update outbox set lease_until = null where position = any($1::bigint[])", unsent)
+        sent = [row.position for row, result in zip(rows, results, strict=True) if result is None]
+        unsent = [row.position for row, result in zip(rows, results, strict=True) if result is not None]
+        await self._outbox.settle(sent, unsent)
         self._sent_total.inc(len(sent))
         for result in results:
             if isinstance(result, PermanentError):
@@ -110,15 +166,3 @@ class Relay:
         if unsent and not sent:
             raise BrokerAwayError(f"{len(unsent)} messages not confirmed")
         return len(sent)
-
-    async def _observe_age(self) -> None:
-        async with acquired(self._pool) as connection:
-            age = await connection.fetchval(
-                "select coalesce(extract(epoch from clock_timestamp() - min(created_at)), 0)::float8 "
-                "from outbox where sent_at is null"
-            )
-            await connection.execute(
-                "delete from outbox where ctid = any(array(select ctid from outbox "
-                "where sent_at < clock_timestamp() - interval '3 days' limit 2000))"
-            )
-        self._age_seconds.set(age)

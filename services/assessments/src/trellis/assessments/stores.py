@@ -1,0 +1,165 @@
+"""What this service keeps, as its shells use it; `adapters/` keeps it in PostgreSQL and says what each promises."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+from uuid import UUID
+
+from trellis.assessments.adapters.coderbyte import Organization, RawReport
+from trellis.assessments.adapters.invite_store import NewInvite, StoredInvite
+from trellis.assessments.adapters.result_store import DueReading, StoredResult
+from trellis.assessments.domain.correlation import KnownInvite, Progress
+from trellis.assessments.domain.polling import NextReading
+from trellis.assessments.domain.results import Result
+from trellis.common.contracts.facts import AssessmentSignalled
+from trellis.common.contracts.identifiers import AccountId, ApplicationId, AssessmentId, CandidateId, Visit
+from trellis.common.store.postgres import Connection
+
+
+class Organizations(Protocol):
+    """The connections of accounts."""
+
+    async def load(self, account: AccountId) -> Organization | None:
+        """Return the connection of *account*; None when it has none."""
+
+
+class Invites(Protocol):
+    """The invites, within the caller's transaction; see `InviteStore`."""
+
+    async def lock_person(self, connection: Connection, account: AccountId, address_hash: str) -> None:
+        """Let nobody else decide about invites of this person until the transaction ends."""
+
+    async def of_application(
+        self, connection: Connection, account: AccountId, application: ApplicationId, assessment: AssessmentId
+    ) -> list[KnownInvite]:
+        """Return the invites of one application to one assessment, in every visit."""
+
+    async def of_person(
+        self, connection: Connection, account: AccountId, address_hash: str, assessment: AssessmentId
+    ) -> list[KnownInvite]:
+        """Return the invites of one address to one assessment, of every application."""
+
+    async def find(
+        self, connection: Connection, account: AccountId, command: UUID, *, lock: bool = False
+    ) -> StoredInvite | None:
+        """Return one invite; with *lock* nobody changes it until the transaction ends."""
+
+    async def followers(self, connection: Connection, account: AccountId, command: UUID) -> list[StoredInvite]:
+        """Return the invites for which the result of *command* stands."""
+
+    async def address(self, connection: Connection, invite: StoredInvite) -> str | None:
+        """Return the address an invite went to; None when the person was erased."""
+
+    async def is_held(self, connection: Connection, account: AccountId, command: UUID, token: UUID) -> bool:
+        """Return whether the ledger row still is that claim's, and lock it if it is."""
+
+    async def prepare(self, connection: Connection, invite: NewInvite) -> None:
+        """Write what an invite will be known by."""
+
+    async def doubt(self, connection: Connection, account: AccountId, command: UUID, poll_after: timedelta) -> None:
+        """Note that an attempt's outcome was unknown once, and read its report soon."""
+
+    async def remember_link(self, connection: Connection, account: AccountId, command: UUID, link: bytes) -> None:
+        """Keep the private link of an invite that was taken, sealed."""
+
+    async def advance(self, connection: Connection, account: AccountId, command: UUID, progress: Progress) -> bool:
+        """Bring an invite on to *progress*; False when it is there or further already."""
+
+    async def await_report(self, connection: Connection, invite: StoredInvite, signal: AssessmentSignalled) -> None:
+        """Have the report read now."""
+
+    async def counts(self, connection: Connection) -> dict[AccountId, dict[str, int]]:
+        """Return per account how many invites are open, awaited and overdue."""
+
+
+class Results(Protocol):
+    """Readings that are due, and results; see `ResultStore`."""
+
+    async def claim(self, *, lease: timedelta, per_account: int) -> list[DueReading]:
+        """Lease due readings, at most *per_account* of each account and one of a paused connection."""
+
+    async def is_ours(self, connection: Connection, due: DueReading) -> bool:
+        """Return whether the lease still is this reader's, and lock the row if it is."""
+
+    async def put_off(self, connection: Connection, due: DueReading, following: NextReading) -> bool:
+        """Give a reading back until later; True when it is overdue for the first time."""
+
+    async def retry_later(self, connection: Connection, due: DueReading, wait: timedelta) -> None:
+        """Give a reading back that told nothing, its place in the schedule unchanged."""
+
+    async def hold_all(self, connection: Connection, account: AccountId, wait: timedelta) -> None:
+        """Put all readings of a paused connection off."""
+
+    async def hurry_all(self, connection: Connection, account: AccountId) -> None:
+        """Read now what waits."""
+
+    async def stop(self, connection: Connection, account: AccountId, command: UUID) -> None:
+        """Read the invite's report no more, until a signal asks for it."""
+
+    async def latest(self, connection: Connection, account: AccountId, command: UUID) -> StoredResult | None:
+        """Return the newest version of an invite's result."""
+
+    async def keep(
+        self,
+        connection: Connection,
+        invite: StoredInvite,
+        version: int,
+        result: Result,
+        raw: RawReport | None,
+        *,
+        completed_at: datetime,
+        published: bool,
+    ) -> bool:
+        """Keep one version of a result; False when that version is there already."""
+
+    async def open_report(
+        self, connection: Connection, account: AccountId, candidate: CandidateId, command: UUID, stored: StoredResult
+    ) -> RawReport | None:
+        """Return the whole report; None when there is none or the person was erased."""
+
+    async def of_application(
+        self, connection: Connection, account: AccountId, application: ApplicationId
+    ) -> list[dict[str, Any]]:
+        """Return all versions of an application's results without reports, oldest first."""
+
+    async def find(
+        self,
+        connection: Connection,
+        account: AccountId,
+        application: ApplicationId,
+        visit: Visit,
+        assessment: AssessmentId,
+    ) -> tuple[UUID, CandidateId, StoredResult] | None:
+        """Return the newest result of one visit's assessment."""
+
+
+class Signals(Protocol):
+    """Signals that no invite is known for; see `SignalStore`."""
+
+    async def keep(
+        self, connection: Connection, account: AccountId, ident: UUID, signal: AssessmentSignalled, reason: str
+    ) -> None:
+        """Keep *signal* with why nothing matched."""
+
+    async def counts(self, connection: Connection) -> dict[AccountId, int]:
+        """Return how many there are per account."""
+
+
+class People(Protocol):
+    """Erases and merges candidates; see `PeopleStore`."""
+
+    async def erase(
+        self,
+        connection: Connection,
+        account: AccountId,
+        candidate: CandidateId,
+        applications: Sequence[ApplicationId] = (),
+    ) -> int:
+        """Drop the candidate's key and every trace of the address."""
+
+    async def merge(
+        self, connection: Connection, account: AccountId, candidate: CandidateId, into: CandidateId
+    ) -> None:
+        """Make all that was *candidate*'s *into*'s."""
