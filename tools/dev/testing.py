@@ -19,8 +19,17 @@ _SERVERLESS = ("tests/unit", "tests/properties")
 
 _SPELLED = (
     *("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs", "libs", "services"),
-    *("tools", "tests", "bench", "faults", "deploy", "dev"),
+    *("tools", "tests", "bench", "simulation", "faults", "deploy", "dev"),
 )
+
+
+_SIDE_BY_SIDE = ("-n", "3", "--dist", "worksteal")
+"""Most tests of whole systems wait for processes and vendors, so three at a time suit two cores."""
+
+
+def _is_narrow(words: Sequence[str]) -> bool:
+    """Whether only some files or one test are asked for, which need no company."""
+    return any(word.endswith(".py") or "::" in word for word in words)
 
 
 def lint(*, fix: bool = False) -> int:
@@ -34,6 +43,7 @@ def lint(*, fix: bool = False) -> int:
         ("ruff", "check", "--quiet", "."),
         ("mypy",),
         ("mypy", "--no-error-summary", "-p", "tools"),
+        ("mypy", "--no-error-summary", "-p", "simulation"),
         ("mypy", "--no-error-summary", "-p", "faults"),
         *([("lint-imports", "--no-cache")] if _has_contracts() else []),
         ("codespell", *(name for name in _SPELLED if (ROOT / name).exists())),
@@ -58,6 +68,8 @@ def test(arguments: Sequence[str]) -> int:
     lint_code = 0 if chosen else lint()
     if chosen and all(word.startswith(_SERVERLESS) for word in rest if not word.startswith("-")):
         return run([str(python), "-m", "pytest", *rest], environment)
+    if not any(word.startswith("-n") for word in rest) and not _is_narrow(rest):
+        rest += _SIDE_BY_SIDE
     with shared_servers(DEV / "test") as servers:
         environment |= servers.test_environment()
         code = run([str(python), "-m", "pytest", *rest], environment)
@@ -79,6 +91,12 @@ def faults(arguments: Sequence[str]) -> int:
     """Run `python -m faults`, which has servers of its own to hurt."""
     python = ensure_environment()
     return run([str(python), "-m", "faults", *arguments], dict(os.environ))
+
+
+def simulate(arguments: Sequence[str]) -> int:
+    """Run `python -m simulation`, which needs no server; a fixed hash seed lets a seed replay in any process."""
+    python = ensure_environment()
+    return run([str(python), "-m", "simulation", *arguments], {**os.environ, "PYTHONHASHSEED": "0"})
 
 
 def _tool(*argv: str) -> int:
