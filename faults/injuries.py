@@ -10,12 +10,11 @@ from pathlib import Path
 import asyncpg
 
 from faults.load import HANG_SECONDS, Tenant
-from faults.plan import Fault
+from faults.plan import SPOOL, Fault
 from faults.stage import Stage, freeze, thaw, until
 
 _REACHED_SECONDS = 20.0
 """How long an armed replica is given to come by its failpoint."""
-_SPOOL = frozenset({"ingest.after_spool", "ingest.spool_drain.after_publish"})
 _WRITES = {"invite": "invite", "notes.create": "note", "move": "move"}
 _ROUTES = (
     *(*_WRITES, "candidate", "report", "token"),
@@ -80,10 +79,14 @@ class Injuries:
                 await tenant.fault("notes.create", "cut_after", count=2)
                 await tenant.fault("invite", "cut_after")
         self._stage.kill(fault.target, {"TRELLIS_FAILPOINT": f"{fault.failpoint}:{fault.nth}@{died}"})
-        if fault.failpoint in _SPOOL:
-            await until(lambda: self._stage.system.ready(fault.target), 10)
+        if fault.failpoint in SPOOL:
+            await asyncio.sleep(1)  # the supervisor starts it
+            for _ in range(20):
+                if await asyncio.to_thread(self._stage.system.ready, fault.target):
+                    break
+                await asyncio.sleep(0.5)
             self._stage.broker.cut()
-            await until(died.exists, 6)
+            await until(died.exists, 8)
             self._stage.broker.mend()
         await until(died.exists, _REACHED_SECONDS)
 

@@ -22,6 +22,9 @@ BROKER: Final = ("kill", "stop", "pause", "cut", "silence", "alarm")
 DATABASE: Final = ("kill", "stop", "pause", "cut", "silence", "readonly")
 VENDOR: Final = ("429", "500", "503", "cut_before", "cut_after", "500_after", "hang", "hang_after", "hang_cut")
 
+SPOOL: Final = frozenset({"ingest.after_spool", "ingest.spool_drain.after_publish"})
+"""Failpoints that are passed only while the broker is away, or just after."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
@@ -76,7 +79,8 @@ def _at_failpoints(dice: random.Random, waiting: list[tuple[str, str]]) -> tuple
         if service not in taken and len(taken) < 3:
             waiting.remove((name, service))
             replica = _replica(dice, service)
-            taken[service] = Fault(kind="failpoint", target=replica, failpoint=name, nth=dice.choice((1, 1, 2, 3)))
+            nth = 1 if name in SPOOL else dice.choice((1, 1, 2, 3))
+            taken[service] = Fault(kind="failpoint", target=replica, failpoint=name, nth=nth)
     return tuple(taken.values())
 
 
