@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -18,14 +20,18 @@ from tools.dev.paths import ROOT
 from bench import machine
 from bench.bodies import BODY_BYTES
 from bench.figures import ratios, spread
+from bench.pace import paced
 from bench.report import Line, Sense
 from bench.stage import Stage
 from trellis.common.bus.topology import WORKFLOW
 
 LIMIT: Final = 0.5
 PAIRS: Final = 12
+SECONDS: Final = 90.0
 REQUESTS: Final = 2000
 CONNECTIONS: Final = 64
+LEAST_ACCEPTED: Final = 0.95
+"""Fewer, and a run says nothing; on a machine that does much else a few are answered 503 by design."""
 _BARE_QUEUE: Final = "bench.bare"
 _SECRET: Final = "bench-webhook-secret-0001"
 
@@ -38,11 +44,11 @@ class _Side:
         self._pid = pid
         self._queue = queue
         self._first = 0
+        self.refused = 0
         self.rates: list[float] = []
         self.cpu_ms: list[float] = []
         self.median_ms: list[float] = []
         self.p99_ms: list[float] = []
-        self.missing = 0
 
     def measure(self, broker_url: str, *, count: int, keep: bool = True) -> None:
         """Send *count* webhooks; what they led to is taken out of the queue afterwards."""
@@ -57,13 +63,14 @@ class _Side:
             raise RuntimeError(f"the load failed: {(done.stderr.strip() or '?').splitlines()[-1]}")
         cpu = machine.cpu_seconds(self._pid) - before
         said = json.loads(done.stdout)
-        if said["statuses"] != {"200": count}:
-            raise RuntimeError(f"not all webhooks were accepted: {said['statuses']}")
-        stored = uvloop.run(_purge(broker_url, self._queue))
+        accepted = said["statuses"].get("200", 0)
+        if accepted < count * LEAST_ACCEPTED or set(said["statuses"]) - {"200", "503"}:
+            raise RuntimeError(f"too few webhooks were accepted: {said['statuses']}")
+        uvloop.run(_purge(broker_url, self._queue))
         if not keep:
             return
-        self.missing += count - stored
-        self.rates.append(count / said["seconds"])
+        self.refused += count - accepted
+        self.rates.append(accepted / said["seconds"])
         self.cpu_ms.append(cpu / count * 1000)
         self.median_ms.append(said["median_ms"])
         self.p99_ms.append(said["p99_ms"])
@@ -83,13 +90,14 @@ def run(stage: Stage) -> Line:
             for side in (ours, bare):
                 side.measure(stage.broker_url, count=REQUESTS // 3, keep=False)
             with machine.watched_memory(lambda: {"ingest": stage.system.pid("ingest")}, stage.memory):
-                for number in range(PAIRS):
+                for number in paced(PAIRS, seconds=SECONDS):
                     order: tuple[_Side, ...] = (ours, bare) if number % 2 == 0 else (bare, ours)
                     for side in order:
                         side.measure(stage.broker_url, count=REQUESTS)
                     say(
                         f"ingest {number + 1}/{PAIRS}: {ours.rates[-1]:,.0f} of {bare.rates[-1]:,.0f} webhooks a second"
                     )
+        spooled = _spooled(stage)
     finally:
         stage.system.stop("ingest")
     ours_ms, bare_ms = spread(ours.cpu_ms).median, spread(bare.cpu_ms).median
@@ -111,11 +119,13 @@ def run(stage: Stage) -> Line:
             "ours_p99_ms": round(spread(ours.p99_ms).median, 1),
             "bare_median_ms": round(spread(bare.median_ms).median, 1),
             "bare_p99_ms": round(spread(bare.p99_ms).median, 1),
-            "spooled": ours.missing,
+            "spooled": spooled,
+            "refused": ours.refused,
         },
         remarks=(
             f"processor time a webhook {ours_ms:.2f} ms, bare {bare_ms:.2f} ms",
-            *((f"{ours.missing} webhooks went to the spool: the broker was late",) if ours.missing else ()),
+            *((f"{spooled} webhooks went to the spool: the broker was late",) if spooled else ()),
+            *((f"{ours.refused} webhooks were answered 503: broker and spool were late",) if ours.refused else ()),
         ),
     )
 
@@ -175,9 +185,18 @@ async def _connect(stage: Stage) -> str:
     return url
 
 
-async def _purge(broker_url: str, queue: str) -> int:
-    """Empty *queue* and return how many messages it held."""
+async def _purge(broker_url: str, queue: str) -> None:
+    """Empty *queue*, so that each run begins alike."""
     async with await aio_pika.connect(broker_url) as connection:
         channel = await connection.channel()
         found = await channel.declare_queue(queue, passive=True)
-        return (await found.purge()).message_count or 0
+        await found.purge()
+
+
+def _spooled(stage: Stage) -> int:
+    """Return how many webhooks the service itself counted as spooled: a run with some measured the spool."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(f"{stage.system.admin_url('ingest')}/metrics", timeout=5) as answer:
+        text = answer.read().decode()
+    found = re.findall(r'^trellis_ingest_webhooks_total\{[^}]*outcome="spooled"[^}]*\} (\S+)', text, re.MULTILINE)
+    return int(sum(map(float, found)))

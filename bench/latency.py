@@ -24,12 +24,14 @@ from tools.dev.paths import SERVICES
 from bench import hops, machine
 from bench.figures import Spread, ratios, rounded, spread
 from bench.ingest import bare_receiver, declare_like, inbound_arguments
+from bench.pace import paced
 from bench.report import Line, Sense
 from bench.stage import Stage
 from trellis.common.contracts.identifiers import AccountId, ApplicationId, stream_id
 
 LIMIT: Final = 4.0
 RUNS: Final = 30
+SECONDS: Final = 75.0
 CROWD: Final = 120
 PATIENCE_SECONDS: Final = 60.0
 
@@ -115,7 +117,8 @@ async def _alternate(
     ours: list[float] = []
     bare: list[float] = []
     parts: dict[str, list[float]] = {}
-    for number, person in enumerate(people, start=1):
+    for number in paced(len(people), seconds=SECONDS):
+        person = people[number]
         await asyncio.sleep(random.uniform(0.3, 1.3))  # at no fixed distance from anybody's poll
         times = await _invited(sandbox, person)
         await asyncio.sleep(0.3)  # the outcome is written meanwhile
@@ -124,8 +127,8 @@ async def _alternate(
         for name, milliseconds in way(times).items():
             parts.setdefault(name, []).append(milliseconds)
         bare.append(await bare_way.once() * 1000)
-        if number % 10 == 0:
-            say(f"latency {number}/{len(people)}: {ours[-1]:.0f} ms, bare hops {bare[-1]:.0f} ms")
+        if number % 10 == 9:
+            say(f"latency {number + 1}/{len(people)}: {ours[-1]:.0f} ms, bare hops {bare[-1]:.0f} ms")
     bare_parts = {name: spread([value * 1000 for value in values]) for name, values in bare_way.seconds.items()}
     return ours, bare, {name: spread(values) for name, values in parts.items()}, bare_parts
 

@@ -21,6 +21,7 @@ import uvloop
 from tools.dev.console import say
 
 from bench.figures import Spread, ratios, spread
+from bench.pace import paced
 from bench.report import Line, Sense
 from bench.stage import Stage
 from trellis.common.contracts.envelope import Envelope
@@ -54,6 +55,8 @@ BATCH: Final = 200
 PAIRS: Final = 8
 SMALL_BATCH: Final = 50
 SMALL_PAIRS: Final = 4
+SECONDS: Final = 40.0
+"""For the runs of one batch size."""
 
 _ACCOUNT: Final = AccountId("bench")
 _TEST: Final = "backend-assessment-7kq2vd91xw"
@@ -247,7 +250,7 @@ async def _measure(ours: Pool, bare: Pool, fed: list[list[Envelope]], pairs: int
     gc.set_threshold(YOUNG_OBJECTS, 20, 20)  # as the service has it
     count = sum(map(len, fed))
     rates: Rates = ([], [])
-    for number in range(pairs):
+    for number in paced(pairs, seconds=SECONDS):
         for side in (0, 1) if number % 2 == 0 else (1, 0):
             pool = bare if side else ours
             await _truncate(pool)
