@@ -330,3 +330,17 @@ async def test_one_timer_that_fails_does_not_stop_the_others(bench: Bench, monke
     bench.clock.time = at(30)
     await timers.fire()
     assert len(await bench.commands()) == 3
+
+
+async def test_the_story_says_waiting_only_while_it_waits(bench: Bench) -> None:
+    await bench.define(DOCUMENT | {"settle_s": 60})
+    handler = bench.handler()
+    await handler.handle_batch([envelope(entered())])
+
+    async def waiting() -> list[str]:
+        return [step["until"] for step in steps_of(await bench.log(6200455003)) if step["outcome"] == "waiting"]
+
+    assert await waiting() == [at(1).isoformat()]
+    bench.clock.time = at(2)
+    await handler.fire_due()
+    assert await waiting() == []

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, assert_never
 
+from trellis.common.contracts.facts import ApplicationStatus
 from trellis.common.contracts.outcomes import OutcomeState
 from trellis.workflow.adapters.event_store import Recorded
 from trellis.workflow.domain import events as e
@@ -30,11 +31,32 @@ def steps_of(log: Sequence[Recorded]) -> list[Step]:
         for item in log
         for step in _steps(item.event)
     ]
-    if any(_answers_a_reading(item.event) for item in log[_last_reading_asked(log) :]):
-        for step in told:
-            if step.get("reading"):
-                step["outcome"] = None
+    answered = any(_answers_a_reading(item.event) for item in log[_last_reading_asked(log) :])
+    over = _visits_over(log)
+    for step in told:
+        if (step.get("reading") and answered) or (step.get("settling") and step["visit"] in over):
+            step["outcome"] = None  # it waited then; what came of it is told by a later step
     return told
+
+
+def _visits_over(log: Sequence[Recorded]) -> set[str]:
+    """Visits whose settle time is over or can not end any more: they settled, or another visit began."""
+    over: set[str] = set()
+    present: str | None = None
+    for item in log:
+        match item.event:
+            case e.StageSettled(visit=visit):
+                over.add(visit)
+            case e.StageEntered(visit=visit) if present not in (None, visit):
+                over.add(str(present))
+                present = visit
+            case e.StageEntered(visit=visit):
+                present = visit
+            case e.ApplicationDeleted() | e.StatusChanged(status=ApplicationStatus.REJECTED | ApplicationStatus.HIRED):
+                over |= {present} if present else set()
+            case _:
+                pass
+    return over
 
 
 def _last_reading_asked(log: Sequence[Recorded]) -> int:
@@ -118,6 +140,7 @@ def _entered(event: e.StageEntered) -> Iterator[Step]:
             outcome="waiting",
             until=until,
             visit=event.visit,
+            settling=True,
         )
     else:
         yield _step("decision", f"in force for this visit: {pinned}", visit=event.visit)
