@@ -149,8 +149,8 @@ class Tenant(Sandbox):
             self._effects = await self.effects()
             await asyncio.sleep(1)
 
-    async def look(self, clients: Clients, dead: frozenset[int], dead_signals: int) -> Seen:
-        """Return this account as it is seen from outside now."""
+    async def look(self, clients: Clients, dead: frozenset[int], dead_signals: int, *, again: bool = False) -> Seen:
+        """Return this account as it is seen from outside now; with *again* every story is decided again."""
         effects = await self.effects()
         effects["invites"] = [invite for invite in effects["invites"] if invite["mailed"]]
         return Seen(
@@ -164,6 +164,7 @@ class Tenant(Sandbox):
             stories={application: await self.look_at(clients, application) for application in self.people.values()},
             dead=dead,
             dead_signals=dead_signals,
+            redecided={one: await self._redecided(clients, one) for one in self.people.values()} if again else {},
             delays={effect: timedelta(seconds=HANG_SECONDS) for effect in self.hung},
         )
 
@@ -182,6 +183,9 @@ class Tenant(Sandbox):
                 pass
             await asyncio.sleep(1)
         raise RuntimeError(f"the story of application {application} cannot be had")
+
+    async def _redecided(self, clients: Clients, application: int) -> int:
+        return len((await asking.redecide(clients, application, self.account))["differences"])
 
     async def _meddles(self, application: int) -> None:
         silent = self._dice.random() < 0.4

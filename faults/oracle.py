@@ -47,6 +47,7 @@ class Seen:
         stories: Application -> the steps of its story.
         dead: Applications that a message in a dead queue speaks of.
         dead_signals: Messages in dead queues that name no application.
+        redecided: Application -> how many of its decisions come out otherwise when they are decided again.
         delays: Effect -> longest time by which the vendor itself carried it out late, for `invite`, `note`, `move`.
     """
 
@@ -60,6 +61,7 @@ class Seen:
     stories: Mapping[int, Sequence[Json]]
     dead: frozenset[int] = frozenset()
     dead_signals: int = 0
+    redecided: Mapping[int, int] = field(default_factory=dict)
     delays: Mapping[str, timedelta] = field(default_factory=dict)
 
 
@@ -97,12 +99,13 @@ class Counts:
 
 
 def check(seen: Seen) -> list[Violation]:
-    """Return every violation of P1 to P5 and P7, and what has not come to its end."""
+    """Return every violation of P1 to P5, P7 and P9, and what has not come to its end."""
     return [
         *_one_invite(seen),
         *_one_effect(seen),
         *_recruiter_wins(seen),
         *_apart(seen),
+        *_same_again(seen),
         *unfinished(seen),
     ]
 
@@ -206,6 +209,15 @@ def _apart(seen: Seen) -> Iterator[Violation]:
     for move in _own_moves(seen):
         if move["application_id"] not in ours:
             yield _violation(seen, "P7", move["application_id"], "a move of another account's application")
+
+
+# -- P9: same log, same decisions
+
+
+def _same_again(seen: Seen) -> Iterator[Violation]:
+    for application, different in seen.redecided.items():
+        if different:
+            yield _violation(seen, "P9", application, f"decided again, {different} decisions come out otherwise")
 
 
 # -- P2: nothing accepted is lost

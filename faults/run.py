@@ -78,6 +78,8 @@ class _Run:
         finally:
             await _end([*disturbing, *self._lives, *background])
         violations = [*self._troubles, *(violation for one in seen for violation in oracle.check(one))]
+        if violations:
+            await asyncio.to_thread(self._keep, violations, seen)
         reached = self._injuries.reached()
         return Result(
             seed=self._seed,
@@ -91,6 +93,16 @@ class _Run:
             unexpected=self._stage.unexpected,
             dead=sum(len(one.dead) + one.dead_signals for one in seen[:1]),
         )
+
+    def _keep(self, violations: Sequence[Violation], seen: Sequence[Seen]) -> None:
+        """Write down the stories behind *violations* for whoever looks into them."""
+        stories = {one.account: one.stories for one in seen}
+        told = [
+            {**one.as_json(), "story": stories.get(one.account, {}).get(one.application or 0, [])} for one in violations
+        ]
+        file = self._stage.folder / "violations.json"
+        file.write_text(json.dumps(told, indent=1), "utf-8")
+        self._say(f"{len(violations)} violations with their stories are in {file}")
 
     async def _people(self) -> None:
         number = 0
@@ -172,14 +184,14 @@ class _Run:
             await asyncio.sleep(4)
         settled = time.monotonic() - begun
         await asyncio.sleep(5)  # whatever would come twice comes now
-        return settled, await self._look()
+        return settled, await self._look(again=True)
 
-    async def _look(self) -> list[Seen]:
+    async def _look(self, *, again: bool = False) -> list[Seen]:
         dead, signals = await asyncio.to_thread(_dead_messages, self._stage)
         if dead or signals:
             self._say(f"dead queues hold messages of {sorted(dead)} and {signals} more")
         async with environment.clients() as clients:
-            return [await tenant.look(clients, dead, signals) for tenant in [*self._tenants, self._canary]]
+            return [await tenant.look(clients, dead, signals, again=again) for tenant in [*self._tenants, self._canary]]
 
 
 async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:

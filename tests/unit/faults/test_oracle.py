@@ -213,6 +213,11 @@ def test_an_open_reading_is_unfinished(whole: Seen) -> None:
     assert promises(replace(whole, stories={APPLICATION: story})) == ["P5"]
 
 
+def test_a_story_that_is_decided_otherwise_the_second_time_is_found(whole: Seen) -> None:
+    assert promises(replace(whole, redecided={APPLICATION: 0})) == []
+    assert promises(replace(whole, redecided={APPLICATION: 1})) == ["P9"]
+
+
 def test_another_accounts_people_are_found(whole: Seen) -> None:
     assert promises(with_effects(whole, invites=[invite(), invite(email="bo@two.example")])) == ["P7"]
     assert "P7" in promises(with_effects(whole, notes=[note(), {**note(25, "tr-2"), "user_id": 6}]))
