@@ -43,7 +43,7 @@ def lint(*, fix: bool = False) -> int:
         ("ruff", "check", "--quiet", "."),
         ("mypy",),
         ("mypy", "--no-error-summary", "-p", "tools"),
-        ("mypy", "--no-error-summary", "-p", "simulation"),
+        *([("mypy", "--no-error-summary", "-p", "simulation")] if (ROOT / "simulation").is_dir() else []),
         ("mypy", "--no-error-summary", "-p", "faults"),
         *([("lint-imports", "--no-cache")] if _has_contracts() else []),
         ("codespell", *(name for name in _SPELLED if (ROOT / name).exists())),

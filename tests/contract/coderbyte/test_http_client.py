@@ -96,7 +96,9 @@ def unused_port() -> int:
 
 
 @pytest.mark.parametrize(
-    "base", [f"http://127.0.0.1:{unused_port()}", "http://no-such-host.invalid", "http://127.0.0.1:1/api"]
+    "base",
+    [f"http://127.0.0.1:{unused_port()}", "http://no-such-host.invalid", "http://127.0.0.1:1/api"],
+    ids=["unused-port", "unknown-name", "refused-port"],
 )
 async def test_what_cannot_connect_never_left(base: str) -> None:
     assert isinstance(await invite(base), NeverLeft)
