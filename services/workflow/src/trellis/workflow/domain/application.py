@@ -31,6 +31,7 @@ class StageVisit:
         entry_seen: Whether an entry was told, not only a reading or an edit.
         by_creation: It began with the application itself.
         settled: The entry counted already.
+        settle_due_at: When the entry counts; None when it counted at once or no rule waits for it.
         entered_at: Greenhouse's time of the activity that told of it.
     """
 
@@ -43,6 +44,7 @@ class StageVisit:
     entry_seen: bool
     by_creation: bool = False
     settled: bool = False
+    settle_due_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,6 +207,7 @@ def _entered(state: Application, event: e.StageEntered) -> Application:
             pins=dict(event.pins),
             entry_seen=True,
             by_creation=event.by_creation,
+            settle_due_at=event.settle_due_at,
         ),
         visit_count=state.visit_count + (not again),
         activity_at=latest(state.activity_at, event.activity_at),

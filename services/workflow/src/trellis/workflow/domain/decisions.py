@@ -143,11 +143,24 @@ def _told(
         if same_second and kind != "status":
             return undecided
         events += [e.StatusChanged(status=status, activity_at=snapshot.last_activity_at), *undecided]
+        events += _settled_meanwhile(fold(state, events), message, snapshot, workflows)
     events += _candidate_of(state, snapshot)
     events += _stage_of(fold(state, events), message, snapshot, kind, order, workflows)
     if not events and order == "newer":
         return [_note(message, "nothing that a rule looks at changed", snapshot.last_activity_at)]
     return events
+
+
+def _settled_meanwhile(
+    state: Application, message: Message, snapshot: ApplicationSnapshot, workflows: Workflows
+) -> list[e.Event]:
+    """Let an entry count whose settle time ended while the application was out of the running."""
+    visit = state.visit
+    if visit is None or visit.settled or visit.settle_due_at is None or visit.settle_due_at > message.handled_at:
+        return []
+    if snapshot.stage is not None and not _is_in(visit, snapshot):
+        return []
+    return _settle_elapsed(state, visit.name, workflows)
 
 
 def _order(told: datetime | None, known: datetime | None) -> Literal["late", "equal", "newer", "unknown"]:
@@ -348,6 +361,7 @@ def _observed(
     events: list[e.Event] = []
     if status is not state.status:
         events.append(e.StatusChanged(status=status, activity_at=snapshot.last_activity_at))
+        events += _settled_meanwhile(fold(state, events), message, snapshot, workflows)
     events += _candidate_of(state, snapshot)
     events.append(_note(message, "the reading shows the stage visit that is known", snapshot.last_activity_at))
     return events

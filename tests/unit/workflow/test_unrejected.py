@@ -1,0 +1,35 @@
+"""An application that comes back into the running in the visit it was in."""
+
+from __future__ import annotations
+
+import pytest
+from tests.fakes.histories import APPLICATION, CODING, DOCUMENT, History, at, entered, kinds, snapshot, workflows
+
+from trellis.common.contracts import facts as f
+from trellis.common.contracts.facts import ApplicationStatus
+from trellis.common.contracts.identifiers import Visit
+from trellis.workflow.domain import events as e
+from trellis.workflow.domain.decisions import SettleElapsed
+
+
+@pytest.fixture
+def history() -> History:
+    """An application rejected while its entry settled."""
+    history = History(workflows(DOCUMENT | {"settle_s": 60}))
+    history.tell(entered())
+    history.tell(f.ApplicationRejected(application=snapshot(CODING, 0.5, status=ApplicationStatus.REJECTED)))
+    return history
+
+
+def test_unrejected_after_its_settle_time_it_is_invited(history: History) -> None:
+    history.tell(SettleElapsed(application_id=APPLICATION, visit=Visit("n1")), handled=at(1))
+    told = history.tell(f.ApplicationUnrejected(application=snapshot(CODING, 5)), handled=at(5))
+    assert kinds(told) == ["StatusChanged", "StageSettled", "RulesJudged", "InviteRequested"]
+    assert history.tell(f.ApplicationUnrejected(application=snapshot(CODING, 5)), handled=at(6)) == []
+
+
+def test_unrejected_within_its_settle_time_it_is_invited_when_that_is_over(history: History) -> None:
+    told = history.tell(f.ApplicationUnrejected(application=snapshot(CODING, 0.8)), handled=at(0.9))
+    assert kinds(told) == ["StatusChanged"]
+    history.tell(SettleElapsed(application_id=APPLICATION, visit=Visit("n1")), handled=at(1))
+    assert len(history.of(e.InviteRequested)) == 1
