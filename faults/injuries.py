@@ -10,7 +10,7 @@ from pathlib import Path
 import asyncpg
 
 from faults.load import HANG_SECONDS, Tenant
-from faults.plan import SPOOL, Fault
+from faults.plan import RARE, SPOOL, Fault
 from faults.stage import Stage, freeze, thaw, until
 
 _REACHED_SECONDS = 20.0
@@ -72,13 +72,15 @@ class Injuries:
 
     async def _failpoint(self, fault: Fault) -> None:
         self._count += 1
+        service = fault.target.partition(".")[0]
         died = self._stage.folder / f"died-{self._count}"
-        self.markers[died] = f"{fault.failpoint} {fault.target.partition('.')[0]}"
+        self.markers[died] = f"{fault.failpoint} {service}"
         if fault.failpoint == "ledger.after_lookup":
             for tenant in self._tenants:
                 await tenant.fault("notes.create", "cut_after", count=2)
                 await tenant.fault("invite", "cut_after")
-        self._stage.kill(fault.target, {"TRELLIS_FAILPOINT": f"{fault.failpoint}:{fault.nth}@{died}"})
+        for replica in (service, f"{service}.2") if fault.failpoint in RARE else (fault.target,):
+            self._stage.kill(replica, {"TRELLIS_FAILPOINT": f"{fault.failpoint}:{fault.nth}@{died}"})
         if fault.failpoint in SPOOL:
             await asyncio.sleep(1)  # the supervisor starts it
             for _ in range(20):
