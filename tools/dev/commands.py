@@ -99,7 +99,7 @@ def bench(arguments: Sequence[str]) -> int:
 
 
 def faults(arguments: Sequence[str]) -> int:
-    """Hurt a real system for --minutes M and check the promises; --seed S, --json one object as the last line."""
+    """Hurt a real system for --minutes M and check the promises; --seed S, --json."""
     return testing.faults(arguments)
 
 
