@@ -155,7 +155,8 @@ class CoderbyteTwin:
             return _refusal(self.switches["error.unknown_link"], "Unknown assessment URL")
         if entry["closed"]:
             return _refusal(self.switches["error.closed_assessment"], "The assessment is closed")
-        (candidate,) = to_body(request)["candidates"]  # type: ignore[misc]
+        candidates = to_body(request)["candidates"]
+        candidate = str(candidates[0]) if isinstance(candidates, list) else ""
         if " " in candidate and self.switches["invite.internal_id_mode"] == "off":
             return _refusal(400, "Invalid email address")
         test = entry["test_id"]

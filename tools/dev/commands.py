@@ -98,6 +98,11 @@ def bench(arguments: Sequence[str]) -> int:
     return testing.bench(arguments)
 
 
+def simulate(arguments: Sequence[str]) -> int:
+    """Play seeded histories of the whole system in memory; --seeds N, --seed S tells one, --json."""
+    return testing.simulate(arguments)
+
+
 def faults(arguments: Sequence[str]) -> int:
     """Hurt a real system for --minutes M and check the promises; --seed S, --json."""
     return testing.faults(arguments)
@@ -126,7 +131,7 @@ COMMANDS: dict[str, Command] = {
     command.__name__: command
     for command in (
         *(demo, up, down, start, stop, logs, psql, trellis, env),
-        *(test, lint, bench, faults, setup, lock, clean),
+        *(test, lint, bench, simulate, faults, setup, lock, clean),
     )
 }
 

@@ -1,0 +1,238 @@
+"""Judges a history by what entered and what the vendors saw; of our own state it reads only what people are shown.
+
+Each predicate is one of the design's promises (section 4), written without any of the code it judges.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from trellis.common.contracts.envelope import decode
+from trellis.common.contracts.facts import ApplicationStatus
+from trellis.common.contracts.identifiers import note_marker, stream_id
+from trellis.common.ledger.states import FINAL, State
+from trellis.common.store.inbox import keys_of
+from trellis.workflow.adapters.event_store import Recorded
+from trellis.workflow.domain import events as e
+from trellis.workflow.domain.application import fold, initial_state
+from trellis.workflow.redeciding import redecide
+
+if TYPE_CHECKING:
+    from simulation.vendors import Done
+    from simulation.world import World
+
+READING_SECONDS = 10.0
+BEGUN_SECONDS = 4.0
+"""How long after it was begun a request may still leave; the braking waits for no more."""
+CODING, AFTER_CODING = "Coding Assessment", "Onsite"
+
+
+def judge(world: World) -> list[str]:
+    """Return every broken promise, each with what broke it."""
+    return [
+        *_one_invite(world),
+        *_nothing_lost(world),
+        *_one_effect(world),
+        *_recruiter_wins(world),
+        *_nothing_silent(world),
+        *_apart(world),
+        *_same_decisions(world),
+        *_believes_the_truth(world),
+        *_people_are_obeyed(world),
+    ]
+
+
+def _one_invite(world: World) -> Iterator[str]:
+    made = Counter((done.account, done.application) for done in world.done if done.kind == "invite")
+    for (account, application), count in made.items():
+        if count > 1:
+            yield f"P1: {count} invites reached the vendor for application {application} of {account}"
+
+
+def _nothing_lost(world: World) -> Iterator[str]:
+    known = {
+        "workflow.inbound": world.memories["workflow"].table("inbox"),
+        "assessments.inbound": world.memories["assessments"].table("inbox"),
+    }
+    dead = {
+        decode(item.body).id for queue in world.broker.queues.values() if "dead" in queue.name for item in queue.ready
+    }
+    for envelope in world.accepted:
+        for queue in world.broker.routed.get(envelope.routing_key, []):
+            inbox = known.get(queue)
+            if inbox is None or envelope.id in dead:
+                continue
+            if not any((envelope.accountid, key) in inbox for key in keys_of(envelope)):
+                yield f"P2: {envelope.type} {envelope.id} was accepted and never reached {queue}"
+    yield from _recorded(world)
+
+
+def _recorded(world: World) -> Iterator[str]:
+    """An application that facts told of is in the log."""
+    events = world.memories["workflow"].table("event")
+    for envelope in world.accepted:
+        told = getattr(envelope.data, "application", None)
+        if told is not None and (stream_id(envelope.accountid, told.application_id), 1) not in events:
+            yield f"P2: nothing of application {told.application_id} of {envelope.accountid} is in the log"
+
+
+def _one_effect(world: World) -> Iterator[str]:
+    notes = Counter((done.account, done.detail) for done in world.done if done.kind == "note")
+    for (account, marker), count in notes.items():
+        if count > 1:
+            yield f"P3: the note {marker} of {account} was written {count} times"
+    moves = Counter((done.account, done.application) for done in world.done if done.kind == "move")
+    for (account, application), count in moves.items():
+        coding = world.greenhouses[account].stage(CODING)
+        changes = world.changes[account, application]
+        stays = sum(stage == coding and is_active for _, stage, is_active in changes)
+        if count > stays:
+            yield f"P3: application {application} of {account} was moved {count} times in {stays} visits"
+
+
+def _recruiter_wins(world: World) -> Iterator[str]:
+    """Some reading at most ten seconds before it left must have allowed each effect."""
+    for done in world.done:
+        if not _was_allowed(world, done):
+            yield (
+                f"P4: {done.kind} on application {done.application} of {done.account} left at {done.left_at:.3f}, "
+                "and a person had changed it more than ten seconds before"
+            )
+
+
+def _was_allowed(world: World, done: Done) -> bool:
+    changes = world.changes.get((done.account, done.application), [])
+    coding = world.greenhouses[done.account].stage(CODING)
+    following = world.greenhouses[done.account].stage(AFTER_CODING)
+    begins = done.left_at - READING_SECONDS - 0.01
+    for number, (at, stage, is_active) in enumerate(changes):
+        until = changes[number + 1][0] if number + 1 < len(changes) else float("inf")
+        if at > done.left_at or until < begins:
+            continue
+        ours = done.kind == "note" and stage == following and (done.account, done.application) in world.moves_left
+        if is_active and (stage == (done.stage or coding) or ours):
+            return True
+    return False
+
+
+def _nothing_silent(world: World) -> Iterator[str]:
+    """P5 and progress: every command is one row that ended, waits with a date or is parked with a reason."""
+    rows: dict[Any, Any] = {}
+    for name in ("assessments", "greenhouse-actions"):
+        memory = world.memories[name]
+        rows |= memory.table("intent")
+        yield from _rows_end(world, memory.table("intent"))
+        if memory.table("observation"):
+            yield f"progress: questions wait in {name} although nothing fails"
+    for name, memory in world.memories.items():
+        unsent = sum(row["sent"] is None for row in memory.table("outbox").values())
+        if unsent:
+            yield f"progress: {unsent} messages of {name} were never sent"
+    for queue in world.broker.queues.values():
+        waiting = len(queue.ready) + len(queue.unacked)
+        if waiting and not queue.name.endswith(".dead"):
+            yield f"progress: {waiting} messages wait in {queue.name}"
+        elif waiting:
+            reasons = {str(item.headers.get("x-reason", "delivered too often")) for item in queue.ready}
+            yield f"progress: {waiting} messages lie in {queue.name}: {sorted(reasons)}"
+    requested = (e.InviteRequested, e.NoteRequested, e.MoveRequested)
+    settled = set()
+    asked = {}
+    for row in world.memories["workflow"].table("event").values():
+        event = row["recorded"].event
+        if isinstance(event, requested):
+            asked[event.command_id] = type(event).__name__, row["account"]
+        elif isinstance(event, e.EffectSettled):
+            settled.add(event.command_id)
+    for ident, (kind, account) in asked.items():
+        if ident not in rows or rows[ident]["account"] != account:
+            yield f"P5: {kind} {ident} was decided and never reached a ledger"
+        elif rows[ident]["state"] in (*FINAL, State.PARKED, State.IN_DOUBT) and ident not in settled:
+            yield f"P5: {kind} {ident} is {rows[ident]['state'].value}, and the log does not say so"
+    yield from _effects_are_rows(world, rows)
+
+
+def _effects_are_rows(world: World, rows: dict[Any, Any]) -> Iterator[str]:
+    """What the vendors did is not told as never done."""
+    markers = {(row["account"], note_marker(row["id"]).removeprefix("[ref ")): row for row in rows.values()}
+    for done in world.done:
+        if done.kind == "note":
+            row = markers.get((done.account, done.detail))
+            if row is None:
+                yield f"P5: the note {done.detail} of {done.account} belongs to no command"
+            elif row["state"] is not State.DONE:
+                yield f"P5: the note {done.detail} of {done.account} is there, and shown as {row['state'].value}"
+
+
+def _rows_end(world: World, rows: dict[Any, Any]) -> Iterator[str]:
+    for ident, row in rows.items():
+        state, what = row["state"], f"{row['action'].value} {ident} of {row['account']}"
+        if state in FINAL:
+            continue
+        if state in (State.PARKED, State.IN_DOUBT):
+            if not row["cause"] or not row["remedy"]:
+                yield f"P5: {what} is parked without reason or remedy"
+        elif state is State.WAITING and row["due_at"] > world.now() and row["cause"]:
+            world.met["ledger waits with a date"] += 1
+        else:
+            yield f"progress: {what} is {state.value} although nothing fails: {row['cause']}"
+
+
+def _apart(world: World) -> Iterator[str]:
+    for done in world.done:
+        if done.application not in world.greenhouses[done.account].truth:
+            yield f"P7: {done.kind} on {done.application} reached {done.account}, whose application it is not"
+    for (account, _), row in world.memories["workflow"].table("application").items():
+        if row["state"].account != account:
+            yield f"P7: a stream of {row['state'].account} is shown to {account}"
+
+
+def _same_decisions(world: World) -> Iterator[str]:
+    events = world.memories["workflow"].table("event")
+    for (account, application), _ in world.memories["workflow"].table("application").items():
+        stream, log = stream_id(account, application), list[Recorded]()
+        while (row := events.get((stream, len(log) + 1))) is not None:
+            log.append(row["recorded"])
+        for difference in redecide(account, application, log, world.versions):
+            yield f"P9: version {difference.version} of application {application} of {account} is decided otherwise now"
+
+
+def _believes_the_truth(world: World) -> Iterator[str]:
+    """Every webhook came, in whatever order: so the log must end where Greenhouse stands."""
+    events = world.memories["workflow"].table("event")
+    for account, greenhouse in world.greenhouses.items():
+        for application, view in greenhouse.truth.items():
+            stream, log = stream_id(account, application), list[e.Event]()
+            while (row := events.get((stream, len(log) + 1))) is not None:
+                log.append(row["recorded"].event)
+            state = fold(initial_state(account, application), log)
+            if state.status is not view.status:
+                yield f"P2: the log says {state.status.value} of {application} of {account}, Greenhouse {view.status.value}"
+            elif view.status is ApplicationStatus.ACTIVE and (
+                state.visit is None or state.visit.stage_id != view.stage_id
+            ):
+                known = None if state.visit is None else state.visit.stage_name
+                yield f"P2: the log has {application} of {account} in {known}, Greenhouse in {view.stage_name}"
+
+
+def _people_are_obeyed(world: World) -> Iterator[str]:
+    """A brake stops its account at once, a pause only its own, and whoever stands in the stage is dealt with."""
+    for account, on, off in world.braked:
+        for done in world.done:
+            if done.account == account and done.kind == "invite" and on + BEGUN_SECONDS < done.left_at < off:
+                yield f"brake: an invite of {account} left at {done.left_at:.3f}, the brake was on since {on:.3f}"
+    for account in world.paused - world.ever_rejected:
+        yield f"P7: {account} was paused, and no vendor ever rejected its credentials"
+    asked = {
+        (row["account"], row["stream"])
+        for row in world.memories["workflow"].table("event").values()
+        if isinstance(row["recorded"].event, e.InviteRequested)
+    }
+    for account, greenhouse in world.greenhouses.items():
+        coding = greenhouse.stage(CODING)
+        for application, view in greenhouse.truth.items():
+            stands = view.status is ApplicationStatus.ACTIVE and view.stage_id == coding
+            if stands and (account, stream_id(account, application)) not in asked:
+                yield f"P5: application {application} of {account} stands in {CODING}, and no invite was asked for"

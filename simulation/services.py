@@ -1,0 +1,276 @@
+"""Builds the services as their `app.py` do, on twins: every shell and core is the real one."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, cast
+
+from simulation.process import KilledError, Process
+from simulation.twins import assessments as at
+from simulation.twins import greenhouse_actions as gt
+from simulation.twins.broker import Link, MemoryPublisher
+from simulation.twins.ledger import MemoryLedger
+from simulation.twins.memory import Session
+from simulation.twins.workflow import MemoryStore
+from simulation.vendors import REQUEST_SECONDS, SimulatedBudgets, SimulatedCoderbyte, SimulatedHarvests, asked
+from trellis.assessments.adapters.gatekeeper import Clearance, stage_of
+from trellis.assessments.baseline import Baseline
+from trellis.assessments.domain import invites as ours
+from trellis.assessments.gateway import Gateway
+from trellis.assessments.handler import Handler as AssessmentsHandler
+from trellis.assessments.inviting import InviteEffect
+from trellis.assessments.reports import Reports
+from trellis.assessments.results import SOURCE as ASSESSMENTS_SOURCE
+from trellis.assessments.results import ResultPublisher
+from trellis.common.bus.consumer import Consumer
+from trellis.common.bus.topology import ASSESSMENTS, GREENHOUSE_ACTIONS, WORKFLOW
+from trellis.common.contracts.identifiers import AccountId, ApplicationId, AssessmentId, CommandId, StageId, Visit
+from trellis.common.contracts.workflows import WorkflowDocument
+from trellis.common.errors import TransientError
+from trellis.common.ledger.effects import Intent
+from trellis.common.ledger.runner import Runner
+from trellis.common.runtime.metrics import Metrics
+from trellis.common.store.outbox import Relay
+from trellis.greenhouse_actions.domain.invites import Asked, Invitable
+from trellis.greenhouse_actions.effects import MoveEffect, NoteEffect
+from trellis.greenhouse_actions.handler import Handler as ActionsHandler
+from trellis.greenhouse_actions.invites import Invites
+from trellis.greenhouse_actions.observer import SOURCE as ACTIONS_SOURCE
+from trellis.greenhouse_actions.observer import Observer
+from trellis.workflow.domain.compiling import compile_workflow
+from trellis.workflow.domain.rules import Workflow
+from trellis.workflow.handler import Handler as WorkflowHandler
+from trellis.workflow.timers import Timers
+
+if TYPE_CHECKING:
+    from simulation.world import World
+
+LEASE = timedelta(seconds=30)
+
+
+@dataclass
+class Running:
+    """One process of one service.
+
+    Attributes:
+        wakes: What a poll would do.
+        invites: What greenhouse-actions answers others with; None elsewhere.
+    """
+
+    service: str
+    process: Process
+    link: Link
+    wakes: list[Callable[[], None]]
+    invites: Invites | None = None
+
+    def wake(self) -> None:
+        """Have every loop look now."""
+        for wake in self.wakes:
+            wake()
+
+
+class NoMetric:
+    """Counts nothing."""
+
+    def labels(self, *_: object) -> NoMetric:
+        """Return itself."""
+        return self
+
+    def nothing(self, *_: object) -> None:
+        """Do nothing."""
+
+    inc = set = observe = clear = nothing
+
+
+class NoMetrics:
+    """Makes metrics that count nothing."""
+
+    def make(self, *_: object, **__: object) -> NoMetric:
+        """Return one."""
+        return _NO_METRIC
+
+    counter = gauge = histogram = make
+
+
+_NO_METRIC = NoMetric()
+_METRICS = cast(Metrics, NoMetrics())
+
+
+def start_service(world: World, service: str, process: Process) -> Running:
+    """Start *process* as one of *service*."""
+    build = {"workflow": _workflow, "assessments": _assessments, "greenhouse-actions": _greenhouse_actions}[service]
+    return build(world, process)
+
+
+def _kit(world: World, service: str, process: Process) -> tuple[Link, MemoryPublisher]:
+    return Link(world.broker, process), MemoryPublisher(world.broker, process, world.draw, lambda: world.faulty)
+
+
+def _go(process: Process, *works: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+    async def guarded(work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+        try:
+            await work()
+        except KilledError:
+            return
+        except Exception as error:  # noqa: BLE001 - as in production: the process ends and is started again
+            process.kill(f"by its own {type(error).__name__}: {error}")
+
+    for work in works:
+        process.start(guarded(work))
+
+
+def _workflow(world: World, process: Process) -> Running:
+    link, publisher = _kit(world, "workflow", process)
+    store = MemoryStore(world.memories["workflow"], process, definition(world.settle_seconds))
+    relay = Relay(store.outbox, publisher, _METRICS)
+    handler = WorkflowHandler(store, relay, world, _METRICS)
+    timers, woken = Timers(store, handler, world, _METRICS), asyncio.Event()
+    consumer = Consumer(cast(Any, link), publisher, WORKFLOW, handler.handle_batch, _METRICS, batch_size=20)
+
+    async def fire() -> None:
+        while True:
+            try:
+                await timers.fire()
+            except TransientError:
+                await asyncio.sleep(1.0)
+                continue
+            await woken.wait()
+            woken.clear()
+
+    _go(process, consumer.run, relay.run, fire)
+    return Running("workflow", process, link, [relay.wake, woken.set])
+
+
+def _assessments(world: World, process: Process) -> Running:
+    link, publisher = _kit(world, "assessments", process)
+    session = Session(world.memories["assessments"], process)
+    ledger, connections = (
+        MemoryLedger(session, ASSESSMENTS_SOURCE),
+        at.MemoryOrganizations(session, world.organizations),
+    )
+    results = ResultPublisher(
+        database=session, ledger=ledger, invites=at.MemoryInvites(), results=at.MemoryResults(session)
+    )
+    signals, relay = at.MemorySignals(), Relay(session.outbox, publisher, _METRICS)
+    gateway = Gateway(SimulatedCoderbyte(world, process), SimulatedBudgets(world), _METRICS)
+    keyring = world.keyring
+    effect = InviteEffect(
+        session, ledger, gateway, SimulatedGatekeeper(world, process), connections, results, keyring, world,
+        request_seconds=REQUEST_SECONDS,
+    )  # fmt: skip
+    runner = Runner(ledger, [effect], relay, _METRICS, lease=LEASE)
+    reports = Reports(
+        session, ledger, gateway, Baseline(gateway, keyring), connections, results, signals, relay, _METRICS, world,
+        tick_seconds=1e7,
+    )  # fmt: skip
+    handler = AssessmentsHandler(
+        session, ledger, connections, results, signals, at.MemoryPeople(), runner, reports, relay, _METRICS
+    )
+    consumer = Consumer(cast(Any, link), publisher, ASSESSMENTS, handler.handle_batch, _METRICS, batch_size=20)
+    _go(process, consumer.run, runner.run, reports.run, relay.run)
+    return Running("assessments", process, link, [runner.wake, reports.wake, relay.wake])
+
+
+def _greenhouse_actions(world: World, process: Process) -> Running:
+    link, publisher = _kit(world, "greenhouse-actions", process)
+    session = Session(world.memories["greenhouse-actions"], process)
+    ledger, known = MemoryLedger(session, ACTIONS_SOURCE), gt.MemoryKnown(session)
+    pauses, harvests = gt.MemoryPauses(session, ledger), SimulatedHarvests(world, process)
+    relay = Relay(session.outbox, publisher, _METRICS)
+    notes = NoteEffect(
+        harvests, gt.MemoryMoves(session), gt.NobodyAnonymized(), SimulatedLinks(world, process), pauses,
+        request_seconds=REQUEST_SECONDS,
+    )  # fmt: skip
+    moves = MoveEffect(harvests, gt.MemoryStages(session), pauses, request_seconds=REQUEST_SECONDS)
+    runner = Runner(ledger, [notes, moves], relay, _METRICS, lease=LEASE)
+    observer = Observer(known, harvests, pauses, relay, world)
+    handler = ActionsHandler(session, ledger, known, runner, observer, relay)
+    consumer = Consumer(cast(Any, link), publisher, GREENHOUSE_ACTIONS, handler.handle, _METRICS, batch_size=20)
+    _go(process, consumer.run, runner.run, relay.run, observer.run)
+    invites = Invites(harvests, pauses, pauses)
+    return Running("greenhouse-actions", process, link, [runner.wake, observer.wake, relay.wake], invites)
+
+
+class SimulatedGatekeeper:
+    """Asks greenhouse-actions, wherever it runs now; see `Gatekeeper`."""
+
+    def __init__(self, world: World, process: Process) -> None:
+        self._world = world
+        self._process = process
+
+    async def clear(self, account: AccountId, intents: Sequence[Intent]) -> Clearance:
+        """See `Gatekeeper.clear`."""
+        started = time.monotonic()
+        await self._process.step("a question to greenhouse-actions")
+        other = self._world.process_of("greenhouse-actions")
+        if other is None or other.invites is None or self._world.chance(0.02):
+            raise TransientError("greenhouse-actions cannot be reached")
+        questions = [
+            Asked(application_id=item.application_id, stage_id=StageId(stage_of(item)), visit=item.visit)
+            for item in intents
+        ]
+        said = await asked(other.process, other.invites.judge(account, questions))
+        await self._process.step("greenhouse-actions' answer")
+        verdicts: dict[CommandId, ours.Verdict] = {}
+        for item in intents:
+            verdict = said.verdicts[item.application_id]
+            if isinstance(verdict, Invitable):
+                verdicts[item.id] = ours.Invitable(address=verdict.address, candidate_id=verdict.candidate_id)
+            else:
+                verdicts[item.id] = verdict
+        return Clearance(verdicts=verdicts, read_at=min(started, time.monotonic() - said.read_age.total_seconds()))
+
+
+class SimulatedLinks:
+    """Tells no links, and sometimes nothing; see `ReportLinks`."""
+
+    def __init__(self, world: World, process: Process) -> None:
+        self._world = world
+        self._process = process
+
+    async def link(
+        self, account: AccountId, application: ApplicationId, visit: Visit, assessment: AssessmentId
+    ) -> str | None:
+        """See `ReportLinks.link`."""
+        await self._process.step("a question to assessments")
+        if self._world.chance(0.03):
+            raise TransientError("assessments cannot be reached")
+        return None
+
+
+def definition(settle_seconds: int) -> Workflow:
+    """Return the workflow of every account, compiled once."""
+    found = _COMPILED.get(settle_seconds)
+    if found is None:
+        document = WorkflowDocument.model_validate(_DOCUMENT | {"settle_s": settle_seconds})
+        found = _COMPILED[settle_seconds] = compile_workflow(document, 1)
+    return found
+
+
+_DOCUMENT: dict[str, object] = {
+    "name": "engineering",
+    "rules": [
+        {
+            "name": "send-test",
+            "when": {"stage_entered": {"stage": "Coding Assessment"}},
+            "then": [{"send_assessment": "backend-1"}],
+        },
+        {
+            "name": "pass",
+            "when": {"assessment_completed": {"assessment": "backend-1"}},
+            "if": {"score": {"at_least": 70}},
+            "then": [{"add_note": None}, {"move": "next"}],
+        },
+        {
+            "name": "fail",
+            "when": {"assessment_completed": {"assessment": "backend-1"}},
+            "if": {"score": {"below": 70}},
+            "then": [{"add_note": "{assessment}: {score} of 100."}],
+        },
+    ],
+}
+_COMPILED: dict[int, Workflow] = {}

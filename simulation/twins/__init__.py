@@ -1,0 +1,1 @@
+"""In-memory twins of the services' stores and of the broker: transactions, locks, leases and redelivery included."""

@@ -1,0 +1,350 @@
+"""The stores of assessments in memory: twins of its `adapters/`; nothing is sealed here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from simulation.twins.memory import Row, Session, is_free, tx
+from trellis.assessments.adapters.coderbyte import Organization, RawReport
+from trellis.assessments.adapters.invite_store import NewInvite, StoredInvite
+from trellis.assessments.adapters.result_store import DueReading, StoredResult
+from trellis.assessments.domain.correlation import KnownInvite, Progress
+from trellis.assessments.domain.polling import NextReading
+from trellis.assessments.domain.results import Result
+from trellis.common.contracts.facts import AssessmentSignalled
+from trellis.common.contracts.identifiers import AccountId, ApplicationId, AssessmentId, CandidateId, Visit, stable_id
+from trellis.common.ledger.states import State
+from trellis.common.store.postgres import Connection
+
+_ORDER = tuple(Progress)
+_STORED = tuple(field.name for field in fields(StoredInvite))
+
+
+class MemoryOrganizations:
+    """See `Organizations`."""
+
+    def __init__(self, session: Session, known: dict[AccountId, Organization]) -> None:
+        self._session = session
+        self._known = known
+
+    async def load(self, account: AccountId) -> Organization | None:
+        """See `Organizations.load`."""
+        async with self._session.transaction():
+            return self._known.get(account)
+
+
+class MemoryInvites:
+    """See `Invites`."""
+
+    async def lock_person(self, connection: Connection, account: AccountId, address_hash: str) -> None:
+        """See `Invites.lock_person`."""
+        await tx(connection).statement("lock person")
+        await tx(connection).hold(("person", account, address_hash))
+
+    async def of_application(
+        self, connection: Connection, account: AccountId, application: ApplicationId, assessment: AssessmentId
+    ) -> list[KnownInvite]:
+        """See `Invites.of_application`."""
+        return await self._known(connection, account=account, application_id=application, assessment_id=assessment)
+
+    async def of_person(
+        self, connection: Connection, account: AccountId, address_hash: str, assessment: AssessmentId
+    ) -> list[KnownInvite]:
+        """See `Invites.of_person`."""
+        return await self._known(connection, account=account, address_hash=address_hash, assessment_id=assessment)
+
+    async def _known(self, connection: Connection, **wanted: Any) -> list[KnownInvite]:
+        opened = tx(connection)
+        await opened.statement("known invites")
+        found = []
+        for ident, row in opened.rows("invite"):
+            intent = opened.get("intent", ident)
+            if intent is not None and all(row[name] == value for name, value in wanted.items()):
+                found.append((row, intent))
+        found.sort(key=lambda pair: pair[0]["prepared_at"])
+        return [_known_invite(row, intent, opened.now) for row, intent in found]
+
+    async def find(
+        self, connection: Connection, account: AccountId, command: UUID, *, lock: bool = False
+    ) -> StoredInvite | None:
+        """See `Invites.find`."""
+        opened = tx(connection)
+        await opened.statement("find invite")
+        row = await opened.lock("invite", command) if lock else opened.get("invite", command)
+        return None if row is None or row["account"] != account else _stored(row)
+
+    async def followers(self, connection: Connection, account: AccountId, command: UUID) -> list[StoredInvite]:
+        """See `Invites.followers`."""
+        opened = tx(connection)
+        await opened.statement("followers")
+        found = [row for _, row in opened.rows("invite") if (row["account"], row["follows"]) == (account, command)]
+        return [_stored(row) for row in sorted(found, key=lambda row: row["command_id"])]
+
+    async def address(self, connection: Connection, invite: StoredInvite) -> str | None:
+        """See `Invites.address`."""
+        return None if invite.address is None else invite.address.decode()
+
+    async def is_held(self, connection: Connection, account: AccountId, command: UUID, token: UUID) -> bool:
+        """See `Invites.is_held`."""
+        opened = tx(connection)
+        await opened.statement("is held")
+        row = await opened.lock("intent", command)
+        return row is not None and row["account"] == account and row["lease_token"] == token
+
+    async def prepare(self, connection: Connection, invite: NewInvite) -> None:
+        """See `Invites.prepare`."""
+        opened = tx(connection)
+        await opened.statement("prepare invite")
+        row, now = await opened.lock("invite", invite.command_id), opened.now
+        poll_at = None if invite.poll_after is None else now + invite.poll_after
+        ready = {
+            "candidate_id": invite.candidate_id, "address_hash": invite.address_hash,
+            "address": invite.address.encode(), "known_attempts": frozenset(invite.known_attempts),
+            "read_at": invite.read_at or now, "prepared_at": now, "follows": invite.follows,
+            "follow_kind": invite.follow_kind, "poll_at": poll_at, "ready_token": invite.ready_token,
+        }  # fmt: skip
+        if row is None:
+            row = {
+                "command_id": invite.command_id, "account": invite.account, "application_id": invite.application_id,
+                "visit": invite.visit, "stage_id": invite.stage_id, "assessment_id": invite.assessment_id,
+                "correlationid": invite.correlationid, "doubted": False, "progress": Progress.INVITED,
+                "completed_at": None, "time_expired": None, "poll_step": None, "overdue_at": None,
+                "lease_until": None, "lease_token": None, "erased_at": None, "link": None,
+            }  # fmt: skip
+        opened.put("invite", invite.command_id, row | ready)
+        await opened.update("intent", invite.command_id, candidate_id=invite.candidate_id)
+
+    async def doubt(self, connection: Connection, account: AccountId, command: UUID, poll_after: timedelta) -> None:
+        """See `Invites.doubt`."""
+        opened = tx(connection)
+        await opened.statement("doubt")
+        row = await opened.lock("invite", command)
+        if row is not None:
+            soon = opened.now + poll_after
+            poll_at = soon if row["poll_at"] is None else min(row["poll_at"], soon)
+            opened.put("invite", command, row | {"doubted": True, "poll_at": poll_at})
+
+    async def remember_link(self, connection: Connection, account: AccountId, command: UUID, link: bytes) -> None:
+        """See `Invites.remember_link`."""
+        await tx(connection).update("invite", command, link=link)
+
+    async def advance(self, connection: Connection, account: AccountId, command: UUID, progress: Progress) -> bool:
+        """See `Invites.advance`."""
+        opened = tx(connection)
+        await opened.statement("advance")
+        row = await opened.lock("invite", command)
+        if row is None or _ORDER.index(row["progress"]) >= _ORDER.index(progress):
+            return False
+        opened.put("invite", command, row | {"progress": progress})
+        return True
+
+    async def await_report(self, connection: Connection, invite: StoredInvite, signal: AssessmentSignalled) -> None:
+        """See `Invites.await_report`."""
+        opened = tx(connection)
+        await opened.statement("await report")
+        row = await opened.lock("invite", invite.command_id)
+        if row is not None:
+            step = 0 if row["poll_step"] is None else row["poll_step"]
+            waits = {
+                "poll_at": opened.now,
+                "poll_step": step,
+                "completed_at": row["completed_at"] or signal.received_at,
+            }
+            expired = row["time_expired"] if signal.time_expired is None else signal.time_expired
+            opened.put("invite", invite.command_id, row | waits | {"time_expired": expired})
+
+    async def counts(self, connection: Connection) -> dict[AccountId, dict[str, int]]:
+        """See `Invites.counts`; nobody reads the gauges here."""
+        return {}
+
+
+class MemoryResults:
+    """See `Results`."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    async def claim(self, *, lease: timedelta, per_account: int) -> list[DueReading]:
+        """See `Results.claim`."""
+        now = self._session.memory.now()
+        rows = self._session.memory.table("invite").values()
+        if not any(row["poll_at"] is not None and row["poll_at"] <= now for row in rows):
+            return []
+        async with self._session.transaction() as connection:
+            opened = tx(connection)
+            await opened.statement("claim readings")
+            now, token = opened.now, stable_id("lease", opened.memory.number())
+            counts: dict[str, int] = {}
+            found = []
+            for ident, row in opened.rows("invite"):
+                if row["poll_at"] is None or row["poll_at"] > now or not is_free(row["lease_until"], now):
+                    continue
+                account, intent = row["account"], opened.get("intent", ident)
+                most = 1 if opened.get("pause", (account, "coderbyte")) else per_account
+                if intent is None or counts.get(account, 0) >= most or not opened.free("invite", ident):
+                    continue
+                counts[account] = counts.get(account, 0) + 1
+                opened.grab("invite", ident)
+                opened.put("invite", ident, row | {"lease_until": now + lease, "lease_token": token})
+                awaited = row["poll_step"] is not None
+                found.append(
+                    DueReading(
+                        command_id=ident, account=account, state=intent["state"], awaited=awaited, lease_token=token
+                    )
+                )
+            return found
+
+    async def is_ours(self, connection: Connection, due: DueReading) -> bool:
+        """See `Results.is_ours`."""
+        await tx(connection).statement("is ours")
+        row = await tx(connection).lock("invite", due.command_id)
+        return row is not None and row["lease_token"] == due.lease_token
+
+    async def put_off(self, connection: Connection, due: DueReading, following: NextReading) -> bool:
+        """See `Results.put_off`."""
+        opened = tx(connection)
+        await opened.statement("put off")
+        row = await opened.lock("invite", due.command_id)
+        if row is None or row["lease_token"] != due.lease_token:
+            return False
+        overdue_at = (row["overdue_at"] or opened.now) if following.overdue else None
+        given = {"poll_at": opened.now + following.wait, "poll_step": following.step, "overdue_at": overdue_at}
+        opened.put("invite", due.command_id, row | given | {"lease_until": None, "lease_token": None})
+        return row["overdue_at"] is None and following.overdue
+
+    async def retry_later(self, connection: Connection, due: DueReading, wait: timedelta) -> None:
+        """See `Results.retry_later`."""
+        opened = tx(connection)
+        await opened.statement("retry later")
+        row = await opened.lock("invite", due.command_id)
+        if row is not None and row["lease_token"] == due.lease_token and row["poll_at"] is not None:
+            poll_at = max(row["poll_at"], opened.now + wait)
+            opened.put("invite", due.command_id, row | {"poll_at": poll_at, "lease_until": None, "lease_token": None})
+
+    async def hold_all(self, connection: Connection, account: AccountId, wait: timedelta) -> None:
+        """See `Results.hold_all`."""
+        opened = tx(connection)
+        for ident, row in list(opened.rows("invite")):
+            if row["account"] == account and row["poll_at"] is not None:
+                fresh = await opened.lock("invite", ident)
+                if fresh is not None and fresh["poll_at"] is not None:
+                    poll_at = max(fresh["poll_at"], opened.now + wait)
+                    opened.put("invite", ident, fresh | {"poll_at": poll_at})
+
+    async def hurry_all(self, connection: Connection, account: AccountId) -> None:
+        """See `Results.hurry_all`; only the internal API asks for it."""
+        raise NotImplementedError
+
+    async def stop(self, connection: Connection, account: AccountId, command: UUID) -> None:
+        """See `Results.stop`."""
+        await tx(connection).statement("stop reading")
+        nothing = {"poll_at": None, "poll_step": None, "overdue_at": None, "lease_until": None, "lease_token": None}
+        await tx(connection).update("invite", command, **nothing)
+
+    async def latest(self, connection: Connection, account: AccountId, command: UUID) -> StoredResult | None:
+        """See `Results.latest`."""
+        opened = tx(connection)
+        await opened.statement("latest result")
+        rows = [row for (ident, _), row in opened.rows("result") if ident == command]
+        return max(rows, key=lambda row: row["stored"].version)["stored"] if rows else None
+
+    async def keep(
+        self,
+        connection: Connection,
+        invite: StoredInvite,
+        version: int,
+        result: Result,
+        raw: RawReport | None,
+        *,
+        completed_at: datetime,
+        published: bool,
+    ) -> bool:
+        """See `Results.keep`."""
+        await tx(connection).statement("keep result")
+        stored = StoredResult(version=version, result=result, completed_at=completed_at, report=None)
+        return await tx(connection).insert("result", (invite.command_id, version), {"stored": stored})
+
+    async def open_report(
+        self, connection: Connection, account: AccountId, candidate: CandidateId, command: UUID, stored: StoredResult
+    ) -> RawReport | None:
+        """See `Results.open_report`."""
+        return None
+
+    async def of_application(
+        self, connection: Connection, account: AccountId, application: ApplicationId
+    ) -> list[dict[str, Any]]:
+        """See `Results.of_application`; only the internal API asks for it."""
+        raise NotImplementedError
+
+    async def find(
+        self,
+        connection: Connection,
+        account: AccountId,
+        application: ApplicationId,
+        visit: Visit,
+        assessment: AssessmentId,
+    ) -> tuple[UUID, CandidateId, StoredResult] | None:
+        """See `Results.find`; only the internal API asks for it."""
+        raise NotImplementedError
+
+
+class MemorySignals:
+    """See `Signals`."""
+
+    async def keep(
+        self, connection: Connection, account: AccountId, ident: UUID, signal: AssessmentSignalled, reason: str
+    ) -> None:
+        """See `Signals.keep`."""
+        await tx(connection).insert("unmatched", ident, {"account": account, "signal": signal, "reason": reason})
+
+    async def counts(self, connection: Connection) -> dict[AccountId, int]:
+        """See `Signals.counts`."""
+        return {}
+
+
+class MemoryPeople:
+    """See `People`; no history erases or merges anybody yet."""
+
+    async def erase(
+        self,
+        connection: Connection,
+        account: AccountId,
+        candidate: CandidateId,
+        applications: Sequence[ApplicationId] = (),
+    ) -> int:
+        """See `People.erase`."""
+        raise NotImplementedError
+
+    async def merge(
+        self, connection: Connection, account: AccountId, candidate: CandidateId, into: CandidateId
+    ) -> None:
+        """See `People.merge`."""
+        raise NotImplementedError
+
+
+def _known_invite(row: Row, intent: Row, now: datetime) -> KnownInvite:
+    lease = intent["lease_until"]
+    leaving = lease is not None and lease > now and intent["lease_token"] == row["ready_token"]
+    return KnownInvite(
+        command_id=row["command_id"],
+        application_id=row["application_id"],
+        visit=row["visit"],
+        stage_id=row["stage_id"],
+        assessment_id=row["assessment_id"],
+        state=State(intent["state"]),
+        attempt=intent["attempt"],
+        doubted=row["doubted"],
+        leaving=leaving,
+        progress=row["progress"],
+        prepared_at=row["prepared_at"],
+        knew_attempts=bool(row["known_attempts"]),
+        follows=row["follows"],
+    )
+
+
+def _stored(row: Row) -> StoredInvite:
+    return StoredInvite(**{name: row[name] for name in _STORED})

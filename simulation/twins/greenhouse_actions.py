@@ -1,0 +1,183 @@
+"""The stores of greenhouse-actions in memory: twins of its `adapters/`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from simulation.twins.ledger import MemoryLedger
+from simulation.twins.memory import Session, is_free, tx
+from trellis.common.contracts.commands import Action
+from trellis.common.contracts.envelope import Envelope
+from trellis.common.contracts.facts import CandidateAnonymized, CandidateMerged
+from trellis.common.contracts.identifiers import AccountId, ApplicationId, CandidateId, JobId, StageId, Visit
+from trellis.common.ledger.effects import Unauthorized
+from trellis.common.ledger.states import State
+from trellis.common.store.postgres import Connection as Database
+from trellis.greenhouse_actions.adapters.connection_store import Pause
+from trellis.greenhouse_actions.adapters.stage_cache import FRESH_MINUTES
+from trellis.greenhouse_actions.connection import VENDOR
+from trellis.greenhouse_actions.domain.effects import OwnMove
+from trellis.greenhouse_actions.domain.readings import JobStage
+from trellis.greenhouse_actions.domain.stages import fixed_target
+from trellis.greenhouse_actions.questions import Question
+
+_MAY_BE = (State.ATTEMPTING, State.UNKNOWN, State.IN_DOUBT, State.DONE)
+
+
+class MemoryKnown:
+    """See `Known` and `Questions`."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    async def ask(self, database: Database, question: Question) -> None:
+        """See `Known.ask`."""
+        opened = tx(database)
+        await opened.statement("ask")
+        row = {"question": question, "due_at": opened.now, "lease_until": None, "tries": 0}
+        await opened.insert("observation", question.command_id, row)
+
+    async def record_anonymized(
+        self, database: Database, account: AccountId, fact: CandidateAnonymized, at: datetime
+    ) -> None:
+        """See `Known.record_anonymized`; no history anonymises anybody yet."""
+        raise NotImplementedError
+
+    async def record_merged(self, database: Database, account: AccountId, fact: CandidateMerged) -> None:
+        """See `Known.record_merged`; no history merges anybody yet."""
+        raise NotImplementedError
+
+    async def drop_stages(
+        self, database: Database, account: AccountId, job: JobId | None, stage: StageId | None = None
+    ) -> None:
+        """See `Known.drop_stages`; no history changes a job yet."""
+        raise NotImplementedError
+
+    async def claim(self, *, per_account: int, lease: timedelta) -> list[Question]:
+        """See `Questions.claim`."""
+        if not self._session.memory.table("observation"):
+            return []
+        async with self._session.transaction() as connection:
+            opened = tx(connection)
+            await opened.statement("claim questions")
+            found: list[Question] = []
+            for ident, row in opened.rows("observation"):
+                due = row["due_at"] <= opened.now and is_free(row["lease_until"], opened.now)
+                if due and opened.free("observation", ident):
+                    opened.grab("observation", ident)
+                    opened.put("observation", ident, row | {"lease_until": opened.now + lease})
+                    found.append(row["question"])
+            return found
+
+    async def answer(self, account: AccountId, questions: Sequence[Question], facts: Sequence[Envelope]) -> None:
+        """See `Questions.answer`."""
+        async with self._session.transaction() as connection:
+            opened = tx(connection)
+            await self._session.put_out(connection, facts)
+            for question in questions:
+                await opened.lock("observation", question.command_id)
+                opened.put("observation", question.command_id, None)
+
+    async def postpone(self, questions: Sequence[Question], reason: str, wait: timedelta) -> None:
+        """See `Questions.postpone`."""
+        async with self._session.transaction() as connection:
+            opened = tx(connection)
+            for question in questions:
+                row = await opened.lock("observation", question.command_id)
+                if row is not None:
+                    later = {"due_at": opened.now + wait, "lease_until": None, "tries": row["tries"] + 1}
+                    opened.put("observation", question.command_id, row | later)
+
+
+class MemoryPauses:
+    """See `Pauses` and `PausesOf`; the twin of `LedgerPauses`."""
+
+    def __init__(self, session: Session, ledger: MemoryLedger) -> None:
+        self._session = session
+        self._ledger = ledger
+
+    async def put(self, account: AccountId, said: Unauthorized, retry: timedelta) -> None:
+        """See `Pauses.put`."""
+        async with self._session.transaction() as connection:
+            await self._ledger.pause(connection, account, VENDOR, said.reason, said.remedy, retry)
+
+    async def mended(self, account: AccountId, reasons: Iterable[str]) -> None:
+        """See `Pauses.mended`."""
+        known = self._session.memory.table("pause").get((account, VENDOR))
+        if known is not None and known["reason"] in frozenset(reasons):
+            async with self._session.transaction() as connection:
+                await self._ledger.unpause(connection, account, VENDOR)
+
+    async def pause_of(self, account: AccountId) -> Pause | None:
+        """See `PausesOf.pause_of`."""
+        async with self._session.transaction() as connection:
+            row = tx(connection).get("pause", (account, VENDOR))
+            now = tx(connection).now
+        if row is None:
+            return None
+        return Pause(reason=row["reason"], remedy=row["remedy"], since=now, retry_at=row["retry_at"])
+
+
+class MemoryMoves:
+    """See `OwnMoves`; the twin of `LedgerMoves`."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    async def of(
+        self, account: AccountId, applications: Sequence[ApplicationId]
+    ) -> Mapping[ApplicationId, list[OwnMove]]:
+        """See `OwnMoves.of`."""
+        found: dict[ApplicationId, list[OwnMove]] = {}
+        async with self._session.transaction() as connection:
+            opened = tx(connection)
+            await opened.statement("own moves")
+            for _, row in opened.rows("intent"):
+                own = (
+                    row["account"] == account and row["action"] is Action.MOVE and row["application_id"] in applications
+                )
+                retried = row["state"] in (State.WAITING, State.PARKED) and row["retries"] > 0
+                target = fixed_target(row["resolved"])
+                if own and row["attempt"] > 0 and (row["state"] in _MAY_BE or retried) and target is not None:
+                    move = OwnMove(
+                        visit=Visit(row["visit"]),
+                        from_stage_id=row["command"].from_stage_id,
+                        to_stage_id=target,
+                        attempted_at=row["attempted_at"],
+                    )
+                    found.setdefault(row["application_id"], []).append(move)
+        return found
+
+
+class MemoryStages:
+    """See `StageStore`."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    async def get(self, account: AccountId, job: JobId) -> list[JobStage] | None:
+        """See `StageStore.get`."""
+        async with self._session.transaction() as connection:
+            opened = tx(connection)
+            row = opened.get("stages", (account, job))
+            if row is None or row["read_at"] <= opened.now - timedelta(minutes=FRESH_MINUTES):
+                return None
+            return list(row["stages"])
+
+    async def put(self, account: AccountId, job: JobId, stages: Sequence[JobStage]) -> None:
+        """See `StageStore.put`."""
+        async with self._session.transaction() as connection:
+            opened = tx(connection)
+            await opened.lock("stages", (account, job))
+            opened.put("stages", (account, job), {"stages": list(stages), "read_at": opened.now})
+
+
+class NobodyAnonymized:
+    """See `Anonymizations`."""
+
+    async def notes_anonymized_at(
+        self, account: AccountId, candidates: Sequence[CandidateId]
+    ) -> Mapping[CandidateId, datetime]:
+        """See `Anonymizations.notes_anonymized_at`."""
+        return {}

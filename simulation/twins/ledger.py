@@ -1,0 +1,323 @@
+"""The ledger's rows in memory: the twin of `ledger/table.py`, statement by statement."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from simulation.twins.memory import Memory, Row, Session, Transaction, is_free, tx
+from trellis.common.contracts.commands import AddNote, MoveApplication, SendInvite
+from trellis.common.contracts.envelope import Envelope
+from trellis.common.contracts.identifiers import AccountId, CandidateId, CommandId, Visit, stable_id
+from trellis.common.ledger import recording
+from trellis.common.ledger.changes import Change
+from trellis.common.ledger.effects import Intent, Resolved
+from trellis.common.ledger.states import Occurrence, State
+from trellis.common.ledger.table import ACTIONS
+from trellis.common.store.postgres import Connection
+
+NOBODY = UUID(int=0)
+
+
+class MemoryLedger:
+    """See `LedgerStore`; *met* is told every transition, for coverage."""
+
+    def __init__(self, session: Session, source: str) -> None:
+        self._session = session
+        self._source = source
+
+    def transaction(self) -> AbstractAsyncContextManager[Connection]:
+        """See `LedgerStore.transaction`."""
+        return self._session.transaction()
+
+    async def take_in(self, connection: Connection, envelope: Envelope, vendor: str, unique_key: str | None) -> bool:
+        """See `LedgerStore.take_in`."""
+        opened, command = tx(connection), envelope.data
+        if not isinstance(command, SendInvite | AddNote | MoveApplication):
+            raise TypeError(type(command).__name__)
+        await opened.statement("intent insert")
+        account, ident = envelope.accountid, command.command_id
+        known = await opened.lock("intent", ident)
+        taken = None
+        if known is None and unique_key is not None:
+            taken = await opened.lock("intent_key", (account, unique_key))
+        if known is None and taken is None:
+            opened.put("intent", ident, _fresh(opened, envelope, command, vendor))
+            if unique_key is not None:
+                opened.put("intent_key", (account, unique_key), {"id": ident})
+            return True
+        if known is None and unique_key is not None:
+            message = recording.told_repeat(self._source, envelope, command, ACTIONS[type(command)])
+            await self._session.put_out(connection, [message])
+        return False
+
+    # -- claiming
+
+    async def claim_due(
+        self, *, lease: timedelta, per_account: int, vendor: str, busy: Sequence[AccountId] = ()
+    ) -> list[Intent]:
+        """See `LedgerStore.claim_due`."""
+        claimed = time.monotonic()
+        if not self._any("waiting"):
+            return []
+        async with self._session.transaction() as connection:
+            opened = tx(connection)
+            await opened.statement("claim due")
+            now = opened.now
+            due = [
+                row
+                for _, row in opened.rows("intent")
+                if row["state"] is State.WAITING
+                and row["vendor"] == vendor
+                and row["due_at"] <= now
+                and row["account"] not in busy
+                and is_free(row["lease_until"], now)
+                and not brakes(opened, row)
+            ]
+            found, counts = [], dict[str, int]()
+            for row in sorted(due, key=lambda item: item["due_at"]):
+                account = row["account"]
+                paused = opened.get("pause", (account, vendor))
+                most = per_account if paused is None else 1
+                if paused is not None and counts.get(account) is None and paused["retry_at"] > now:
+                    continue
+                if counts.get(account, 0) >= most or not opened.free("intent", row["id"]):
+                    continue
+                if paused is not None:
+                    await opened.update("pause", (account, vendor), retry_at=now + lease)
+                counts[account] = counts.get(account, 0) + 1
+                found.append(row)
+            return self._lease(opened, found, lease, claimed)
+
+    async def claim_unsure(
+        self, *, lease: timedelta, per_account: int, vendor: str, busy: Sequence[AccountId] = ()
+    ) -> list[Intent]:
+        """See `LedgerStore.claim_unsure`."""
+        if not self._any("attempting") and not self._any("unknown"):
+            return []
+        async with self._session.transaction() as connection:
+            opened = tx(connection)
+            await opened.statement("expire")
+            for ident, row in list(opened.rows("intent")):
+                if row["state"] is State.ATTEMPTING and row["vendor"] == vendor and row["deadline_at"] < opened.now:
+                    if not opened.free("intent", ident):
+                        continue
+                    opened.grab("intent", ident)
+                    expired = {
+                        "state": State.UNKNOWN, "revision": row["revision"] + 1, "ended_at": row["deadline_at"],
+                        "absent_count": 0, "lease_until": None, "lease_token": None, "due_at": opened.now,
+                        "cause": "the worker stopped before an answer was recorded",
+                    }  # fmt: skip
+                    opened.put("intent", ident, row | expired)
+        claimed = time.monotonic()
+        async with self._session.transaction() as connection:
+            opened = tx(connection)
+            await opened.statement("claim unsure")
+            now, counts, found = opened.now, dict[str, int](), []
+            for ident, row in opened.rows("intent"):
+                fits = row["state"] is State.UNKNOWN and row["vendor"] == vendor and row["account"] not in busy
+                if not fits or row["due_at"] > now or not is_free(row["lease_until"], now):
+                    continue
+                if counts.get(row["account"], 0) < per_account and opened.free("intent", ident):
+                    counts[row["account"]] = counts.get(row["account"], 0) + 1
+                    found.append(row)
+            return self._lease(opened, found, lease, claimed)
+
+    def _any(self, state: str) -> bool:
+        return any(row["state"] == state for row in self._session.memory.table("intent").values())
+
+    def _lease(self, opened: Transaction, rows: list[Row], lease: timedelta, claimed: float) -> list[Intent]:
+        token = stable_id("lease", opened.memory.number())
+        intents = []
+        for row in rows:
+            opened.grab("intent", row["id"])
+            leased = row | {"lease_until": opened.now + lease, "lease_token": token}
+            opened.put("intent", row["id"], leased)
+            intents.append(intent_of(leased, claimed, token))
+        return intents
+
+    # -- changing
+
+    async def begin(
+        self, intent: Intent, *, deadline_seconds: float, cap: int | None, resolved: Resolved
+    ) -> int | datetime | None:
+        """See `LedgerStore.begin`."""
+        async with self._session.transaction() as connection:
+            opened = tx(connection)
+            await opened.statement("begin attempt")
+            await opened.hold(("brakes", intent.account), shared=cap is None)
+            await opened.statement("begin attempt, update")
+            row = await opened.lock("intent", intent.id)
+            now = opened.now
+            if row is None or row["lease_token"] != intent.lease_token or row["state"] is not State.WAITING:
+                return None
+            if row["lease_until"] <= now or brakes(opened, row):
+                return None
+            begun = {
+                "state": State.ATTEMPTING, "attempt": row["attempt"] + 1, "revision": row["revision"] + 1,
+                "absent_count": 0, "deadline_at": now + timedelta(seconds=deadline_seconds), "attempted_at": now,
+                "ended_at": None, "resolved": intent.resolved | resolved,
+            }  # fmt: skip
+            opened.put("intent", intent.id, row | begun)
+            attempt: int = begun["attempt"]
+            return attempt
+
+    async def record(self, connection: Connection, intent: Intent, attempt: int, change: Change) -> State | None:
+        """See `LedgerStore.record`."""
+        opened = tx(connection)
+        await opened.statement("record")
+        row = await opened.lock("intent", intent.id)
+        if row is None:
+            return None
+        before = recording.Row(**{name: row[name] for name in _DECIDING})
+        after = recording.changed(before, attempt, change)
+        if after is None:
+            return None
+        await opened.statement("record, update")
+        ended = row["ended_at"] or opened.now if after.ends_attempt else row["ended_at"]
+        written = {
+            "state": after.state, "revision": row["revision"] + 1, "cause": change.reason, "remedy": change.remedy,
+            "mended_by": change.mended_by, "resolved": after.resolved, "due_at": opened.now + change.wait,
+            "absent_count": after.absent_count, "retries": after.retries, "lease_until": None, "lease_token": None,
+            "ended_at": ended,
+        }  # fmt: skip
+        opened.put("intent", intent.id, row | written)
+        if after.tells:
+            message = recording.told(self._source, intent, attempt, row["revision"] + 1, after, change, opened.now)
+            await self._session.put_out(connection, [message])
+        return after.state
+
+    async def postpone(self, intent: Intent, change: Change) -> None:
+        """See `LedgerStore.postpone`."""
+        async with self._session.transaction() as connection:
+            opened = tx(connection)
+            await opened.statement("postpone")
+            row = await opened.lock("intent", intent.id)
+            if row is None or row["lease_token"] != intent.lease_token:
+                return
+            if row["state"] in (State.WAITING, State.UNKNOWN):
+                given_back = {"lease_until": None, "lease_token": None, "cause": change.reason}
+                opened.put("intent", intent.id, row | given_back | {"due_at": opened.now + change.wait})
+
+    async def pause(
+        self, connection: Connection, account: AccountId, vendor: str, reason: str, remedy: str, retry: timedelta
+    ) -> bool:
+        """See `LedgerStore.pause`."""
+        opened = tx(connection)
+        await opened.statement("pause")
+        known = await opened.lock("pause", (account, vendor))
+        row = {"account": account, "vendor": vendor, "reason": reason, "remedy": remedy}
+        opened.put("pause", (account, vendor), row | {"retry_at": opened.now + retry})
+        return known is None
+
+    async def probe_again(self, account: AccountId, vendor: str, wait: timedelta) -> None:
+        """See `LedgerStore.probe_again`."""
+        if (account, vendor) not in self._session.memory.table("pause"):
+            return
+        async with self._session.transaction() as connection:
+            opened = tx(connection)
+            row = await opened.lock("pause", (account, vendor))
+            if row is not None and row["retry_at"] > opened.now + wait:
+                opened.put("pause", (account, vendor), row | {"retry_at": opened.now + wait})
+
+    async def unpause(self, connection: Connection, account: AccountId, vendor: str) -> bool:
+        """See `LedgerStore.unpause`."""
+        opened = tx(connection)
+        await opened.statement("unpause")
+        if await opened.lock("pause", (account, vendor)) is None:
+            return False
+        opened.put("pause", (account, vendor), None)
+        for ident, row in list(opened.rows("intent")):
+            if (row["account"], row["vendor"], row["state"]) == (account, vendor, State.WAITING):
+                fresh = await opened.lock("intent", ident)
+                if fresh is not None and fresh["state"] is State.WAITING and fresh["due_at"] > opened.now:
+                    opened.put("intent", ident, fresh | {"due_at": opened.now})
+        return True
+
+    async def mend(self, connection: Connection, account: AccountId, candidate: CandidateId, fact: str) -> list[UUID]:
+        """See `LedgerStore.mend`."""
+        opened, mended = tx(connection), []
+        await opened.statement("mend")
+        for ident, row in list(opened.rows("intent")):
+            if (row["account"], row["candidate_id"], row["mended_by"]) != (account, candidate, fact):
+                continue
+            fresh = await opened.lock("intent", ident)
+            if fresh is not None and fresh["state"] is State.PARKED:
+                change = Change(occurrence=Occurrence.MENDED, reason=f"mended by {fact}")
+                await self.record(connection, intent_of(fresh, 0.0, NOBODY), fresh["attempt"], change)
+                mended.append(ident)
+        return mended
+
+    async def held(self, connection: Connection, ident: UUID, account: AccountId) -> Intent | None:
+        """See `LedgerStore.held`."""
+        opened = tx(connection)
+        await opened.statement("held")
+        row = await opened.lock("intent", ident)
+        return None if row is None or row["account"] != account else intent_of(row, time.monotonic(), NOBODY)
+
+    async def counts(self) -> dict[tuple[str, str], int]:
+        """See `LedgerStore.counts`; nobody reads the gauges here."""
+        return {}
+
+
+_DECIDING = ("state", "attempt", "absent_count", "retries", "resolved")
+
+
+def brakes(opened: Transaction, row: Row) -> bool:
+    """Whether a brake holds the row."""
+    names = {("account", ""), ("connection", row["vendor"]), ("workflow", row["command"].origin.workflow)}
+    return any(opened.get("brake", (row["account"], *name)) is not None for name in names)
+
+
+async def put_brake(session: Session, account: AccountId) -> None:
+    """Put an account's brake on, as `Brakes.put` does."""
+    async with session.transaction() as connection:
+        opened = tx(connection)
+        await opened.hold(("brakes", account))
+        await opened.insert("brake", (account, "account", ""), {})
+
+
+def release_brake(memory: Memory, account: AccountId) -> None:
+    """Take it off."""
+    memory.table("brake").pop((account, "account", ""), None)
+    memory.changed.set()
+
+
+def _fresh(opened: Transaction, envelope: Envelope, command: Any, vendor: str) -> Row:
+    return {
+        "id": command.command_id, "account": envelope.accountid, "application_id": command.application_id,
+        "candidate_id": command.candidate_id, "visit": command.visit, "action": ACTIONS[type(command)],
+        "vendor": vendor, "command": command, "state": State.WAITING, "attempt": 0, "absent_count": 0, "retries": 0,
+        "revision": 0, "due_at": opened.now, "lease_until": None, "lease_token": None, "attempted_at": None,
+        "deadline_at": None, "ended_at": None, "cause": "", "remedy": "", "mended_by": None, "resolved": {},
+        "correlationid": envelope.correlationid, "created_at": opened.now,
+    }  # fmt: skip
+
+
+def intent_of(row: Row, claimed: float, token: UUID) -> Intent:
+    """Return the row as a worker holds it."""
+    return Intent(
+        id=CommandId(row["id"]),
+        account=row["account"],
+        application_id=row["application_id"],
+        candidate_id=row["candidate_id"],
+        visit=Visit(row["visit"]),
+        action=row["action"],
+        command=row["command"],
+        state=row["state"],
+        attempt=row["attempt"],
+        absent_count=row["absent_count"],
+        retries=row["retries"],
+        cause=row["cause"],
+        created_at=row["created_at"],
+        correlationid=row["correlationid"],
+        claimed=claimed,
+        lease_token=token,
+        attempted_at=row["attempted_at"],
+        ended_at=row["ended_at"],
+        resolved=dict(row["resolved"]),
+    )

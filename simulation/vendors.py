@@ -1,0 +1,323 @@
+"""Greenhouse and Coderbyte behind a bad network: requests that never leave, arrive late, or lose their answer.
+
+The vendors' behaviour is that of the twins which pass the ports' contract suites. A request that has left
+is carried out whatever becomes of the process that sent it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from simulation.process import KilledError, Process
+from trellis.assessments.adapters.coderbyte import CredentialError, Organization, RawReport
+from trellis.assessments.domain import invites as c
+from trellis.common.contracts.identifiers import (
+    AccountId,
+    ApplicationId,
+    AssessmentId,
+    CandidateId,
+    JobId,
+    StageId,
+    UserId,
+)
+from trellis.common.errors import TransientError
+from trellis.common.ledger.budget import Use
+from trellis.greenhouse_actions.adapters.harvest import Connected, CredentialRejectedError
+from trellis.greenhouse_actions.adapters.mint import REJECTED
+from trellis.greenhouse_actions.connection import Connection
+from trellis.greenhouse_actions.domain.outcomes import Answered, Cut, NeverLeft, Reply
+from trellis.greenhouse_actions.domain.readings import ApplicationView, CandidateView, JobStage, NoteView, StageRow
+from trellis.greenhouse_actions.domain.requests import FromSpace, HarvestRequest, Route
+
+if TYPE_CHECKING:
+    from simulation.world import World
+
+_T = TypeVar("_T")
+REQUEST_SECONDS = 8.0
+"""Longest time one request takes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """One effect that a vendor carried out: all that the oracle knows of our doing."""
+
+    account: AccountId
+    kind: str
+    application: ApplicationId
+    left_at: float
+    detail: str
+    stage: StageId | None = None
+
+
+def at_once(work: Coroutine[Any, Any, _T]) -> _T:
+    """Return the result of a twin's method, which never waits."""
+    try:
+        work.send(None)
+    except StopIteration as stop:
+        result: _T = stop.value
+        return result
+    raise RuntimeError("a twin waited")
+
+
+class SimulatedHarvest:
+    """One account's Greenhouse, as one process reaches it; see `Harvest`."""
+
+    def __init__(self, world: World, process: Process, account: AccountId) -> None:
+        self._world = world
+        self._process = process
+        self._account = account
+        self._twin = world.greenhouses[account]
+        self.capabilities = self._twin.capabilities
+
+    async def _read(self, work: Coroutine[Any, Any, _T]) -> _T:
+        try:
+            await self._process.step("a question to Greenhouse")
+            self._world.met["greenhouse read"] += 1
+            if self._account in self._world.rejected:
+                raise CredentialRejectedError(REJECTED)
+            if self._world.chance(0.03):
+                raise TransientError("Greenhouse answered 500 (simulated)")
+            await self._world.travel()
+            found = at_once(work)
+            await self._process.step("Greenhouse's answer")
+        finally:
+            work.close()
+        return found
+
+    async def applications(self, ids: Sequence[ApplicationId]) -> Mapping[ApplicationId, ApplicationView]:
+        """See `Harvest.applications`."""
+        return await self._read(self._twin.applications(ids))
+
+    async def current_stages(self, ids: Sequence[ApplicationId]) -> Mapping[ApplicationId, StageRow]:
+        """See `Harvest.current_stages`."""
+        return await self._read(self._twin.current_stages(ids))
+
+    async def candidates(self, ids: Sequence[CandidateId]) -> Mapping[CandidateId, CandidateView]:
+        """See `Harvest.candidates`."""
+        return await self._read(self._twin.candidates(ids))
+
+    async def visible_jobs(self, ids: Sequence[JobId]) -> frozenset[JobId]:
+        """See `Harvest.visible_jobs`."""
+        return await self._read(self._twin.visible_jobs(ids))
+
+    async def stages(self, job: JobId) -> Sequence[JobStage]:
+        """See `Harvest.stages`."""
+        return await self._read(self._twin.stages(job))
+
+    async def sees_anything(self) -> bool:
+        """See `Harvest.sees_anything`."""
+        return await self._read(self._twin.sees_anything())
+
+    async def notes(self, application: ApplicationId, author: UserId | None, not_before: datetime) -> list[NoteView]:
+        """See `Harvest.notes`."""
+        return await self._read(self._twin.notes(application, author, not_before))
+
+    async def allow(self, calls: int) -> None:
+        """See `Harvest.allow`."""
+        if self._world.chance(0.02):
+            raise TransientError("the rate budget is used up for now", retry_after=timedelta(seconds=2))
+
+    async def reserve(self) -> timedelta | None:
+        """See `Harvest.reserve`."""
+        return timedelta(seconds=1) if self._world.chance(0.02) else None
+
+    async def send(self, request: HarvestRequest, *, leave_before: float) -> Reply:
+        """See `Harvest.send`."""
+        await self._process.step("a write to Greenhouse")
+        if self._account in self._world.rejected:
+            return Answered(status=401)
+        fate = self._world.fate()
+        if fate == "refused":
+            return NeverLeft(reason="connection refused (simulated)")
+        if time.monotonic() >= leave_before:
+            return NeverLeft(reason="the application was read too long ago", wait=timedelta())
+        if fate == "429":
+            return Answered(status=429, retry_after=timedelta(seconds=3))
+        left_at = self._world.loop.time()
+        if request.route is Route.MOVE:
+            self._world.moves_left.add((self._account, ApplicationId(int(request.path.split("/")[2]))))
+        arrived: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+
+        def arrive() -> None:
+            reply = self._carry_out(request, left_at)
+            if not arrived.done():
+                arrived.set_result(reply)
+
+        if fate != "lost":
+            asyncio.get_running_loop().call_later(self._world.trip(), arrive)
+        try:
+            async with asyncio.timeout(REQUEST_SECONDS):
+                reply = await arrived
+        except TimeoutError:
+            return Cut(reason="no answer in time (simulated)")
+        await self._process.step("Greenhouse's answer to a write")
+        if fate == "answer lost":
+            return Cut(reason="cut (simulated)")
+        return Answered(status=500) if fate == "500 after" else reply
+
+    def _carry_out(self, request: HarvestRequest, left_at: float) -> Reply:
+        reply = at_once(self._twin.send(request, leave_before=float("inf")))
+        if isinstance(reply, Answered) and reply.status < 300:
+            move = request.route is Route.MOVE
+            ident = ApplicationId(int(request.path.split("/")[2] if move else request.body["application_id"]))
+            detail = "" if move else str(request.body["body"]).rsplit("[ref ", 1)[-1]
+            stage = StageId(int(request.body["from_stage_id"])) if move else None
+            done = Done(
+                account=self._account, kind="move" if move else "note", application=ident, left_at=left_at,
+                detail=detail, stage=stage,
+            )  # fmt: skip
+            self._world.did(done)
+            if move:
+                self._world.moved_by_us(self._account, ident)
+        return reply
+
+
+class SimulatedHarvests:
+    """See `Harvests`."""
+
+    def __init__(self, world: World, process: Process) -> None:
+        self._world = world
+        self._known = {account: SimulatedHarvest(world, process, account) for account in world.greenhouses}
+
+    async def of(self, account: AccountId) -> Connected:
+        """See `Harvests.of`."""
+        return Connected(connection=self._world.connections[account], harvest=self._known[account])
+
+    async def remember_space(self, connection: Connection, space: FromSpace) -> None:
+        """See `Harvests.remember_space`."""
+
+
+class SimulatedCoderbyte:
+    """All accounts' Coderbyte, as one process reaches it; see `Coderbyte`."""
+
+    def __init__(self, world: World, process: Process) -> None:
+        self._world = world
+        self._process = process
+
+    async def _read(self, organization: Organization, work: Coroutine[Any, Any, _T]) -> _T:
+        try:
+            await self._process.step("a question to Coderbyte")
+            if organization.account in self._world.rejected:
+                raise CredentialError("Coderbyte answered 401: it rejects the API key")
+            if self._world.chance(0.03):
+                raise TransientError("Coderbyte answered 500 (simulated)")
+            await self._world.travel()
+            found = at_once(work)
+            await self._process.step("Coderbyte's answer")
+        finally:
+            work.close()
+        return found
+
+    async def assessments(self, organization: Organization) -> tuple[c.Assessment, ...]:
+        """See `Coderbyte.assessments`."""
+        twin = self._world.coderbytes[organization.account]
+        return await self._read(organization, twin.assessments(organization))
+
+    async def listed(self, organization: Organization, address: str) -> frozenset[AssessmentId]:
+        """See `Coderbyte.listed`."""
+        twin = self._world.coderbytes[organization.account]
+        return await self._read(organization, twin.listed(organization, address))
+
+    async def reports(
+        self, organization: Organization, address: str, assessment_id: AssessmentId
+    ) -> tuple[RawReport, ...]:
+        """See `Coderbyte.reports`."""
+        twin = self._world.coderbytes[organization.account]
+        return await self._read(organization, twin.reports(organization, address, assessment_id))
+
+    async def invite(self, organization: Organization, request: c.InviteRequest) -> c.Seen:
+        """See `Coderbyte.invite`."""
+        account, world = organization.account, self._world
+        # Frozen between the last check and the first byte is what remains of P3; only `hold` answers for it.
+        await self._process.step("an invite to Coderbyte", may_freeze=not world.lists_pending)
+        if account in world.rejected:
+            return c.Answered(status=401, body=b"{}")
+        fate = world.fate()
+        if fate == "refused":
+            return c.NeverLeft(reason="ClientConnectorError")
+        if fate == "429":
+            return c.Answered(status=429, body=b"", retry_after="3")
+        left_at = world.loop.time()
+        arrived: asyncio.Future[c.Seen] = asyncio.get_running_loop().create_future()
+
+        def arrive() -> None:
+            seen = at_once(world.coderbytes[account].invite(organization, request))
+            if isinstance(seen, c.Answered) and seen.status < 300:
+                world.invited(account, request.address, left_at)
+            if not arrived.done():
+                arrived.set_result(seen)
+
+        if fate != "lost":
+            asyncio.get_running_loop().call_later(world.trip(), arrive)
+        try:
+            async with asyncio.timeout(REQUEST_SECONDS):
+                seen = await arrived
+        except TimeoutError:
+            return c.Lost(reason="TimeoutError")
+        await self._process.step("Coderbyte's answer to an invite")
+        if fate == "answer lost":
+            return c.Lost(reason="ServerDisconnectedError")
+        return c.Answered(status=500, body=b"<html>") if fate == "500 after" else seen
+
+
+class SimulatedBudgets:
+    """Rate budgets that sometimes are used up; see `Budgets`."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def __call__(self, vendor: str, *, limit: float, window: timedelta) -> SimulatedBudgets:
+        """See `Budgets`."""
+        return self
+
+    async def spend(self, account: AccountId, calls: int = 1, use: Use = Use.PEOPLE) -> timedelta | None:
+        """See `Spending.spend`."""
+        return timedelta(seconds=1.5) if self._world.chance(0.02) else None
+
+    async def told(
+        self, account: AccountId, *, limit: int | None, remaining: int | None, retry_after: timedelta | None = None
+    ) -> None:
+        """See `Spending.told`."""
+
+
+async def asked(process: Process | None, work: Coroutine[Any, Any, _T]) -> _T:
+    """Run *work* in another *process*, as an internal call over HTTP; its death is a cut connection.
+
+    Raises:
+        TransientError: The process is not there, or died meanwhile.
+    """
+    if process is None or not process.alive:
+        work.close()
+        raise TransientError("the other service cannot be reached")
+    answer: asyncio.Future[_T] = asyncio.get_running_loop().create_future()
+
+    async def serve() -> None:
+        try:
+            found = await work
+        except (KilledError, asyncio.CancelledError):
+            raise
+        except Exception as error:  # noqa: BLE001 - it becomes an answer with a fault
+            if not answer.done():
+                answer.set_exception(TransientError(f"the other service answered 503 ({error})"))
+            return
+        if not answer.done():
+            answer.set_result(found)
+
+    process.start(serve())
+    ended = asyncio.ensure_future(process.ended.wait())
+    either: set[asyncio.Future[Any]] = {answer, ended}
+    try:
+        async with asyncio.timeout(8.0):
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+    except TimeoutError:
+        raise TransientError("the other service did not answer in time") from None
+    finally:
+        ended.cancel()
+    if not answer.done():
+        raise TransientError("the other service died")
+    return answer.result()

@@ -1,0 +1,262 @@
+"""One simulated world: two accounts with their vendors, three databases, a broker, and the services' processes."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from tests.fakes.coderbyte import CoderbyteTwin
+from tests.fakes.harvest import SERVICE_USER, FakeHarvest
+
+from simulation.patching import EPOCH
+from simulation.process import Process
+from simulation.services import Running, definition, start_service
+from simulation.twins.broker import Broker, MemoryPublisher
+from simulation.twins.memory import Memory
+from simulation.vendors import Done
+from trellis.assessments.adapters.coderbyte import Organization
+from trellis.assessments.domain import options
+from trellis.common.contracts.envelope import Envelope, encode
+from trellis.common.contracts.identifiers import AccountId, ApplicationId, StageId
+from trellis.common.errors import BrokerAwayError
+from trellis.common.ledger.states import State
+from trellis.common.runtime.keyring import Keyring, NamedKey
+from trellis.greenhouse_actions.connection import Connection, ConnectionSettings
+
+ACCOUNTS = (AccountId("acme"), AccountId("globex"))
+TEST = "backend-1"
+SERVICES = ("workflow", "assessments", "greenhouse-actions")
+KEYRING = Keyring(
+    keys=(NamedKey("k1", b"k" * 32),), address_hash_key=b"a" * 32, service_token_keys=(NamedKey("s1", b"s" * 32),)
+)
+_CODERBYTE: dict[str, object] = {
+    "rate.max_per_second": 1000,
+    "rate.concurrency": 20,
+    "report.poll_schedule": [5, 10, 20],
+    "invite.poll_interval": 600,
+    "credential.retry_s": 10,
+    "lookup.second_read_s": 5,
+}
+
+
+class World:
+    """Everything there is in one history.
+
+    Attributes:
+        faulty: Faults happen now; once it is cleared the world is kind.
+        ever_rejected: Those that it was ever true of.
+        paused: Accounts that were seen paused.
+        moves_left: Applications for which a move of ours left, whether it arrived or not.
+        braked: Account, when a brake on it was on, and when it was taken off.
+        rejected: Accounts whose credentials the vendors reject now.
+        accepted: Every fact that entered, by the id under which it was accepted first.
+        done: What the vendors carried out for us, in order.
+        story: What happened, in words.
+        met: What was met, for coverage.
+    """
+
+    def __init__(self, seed: int, loop: Any) -> None:
+        self.draw = random.Random(seed)  # noqa: S311 - a seed is what makes a history repeatable
+        self.loop = loop
+        self.keyring = KEYRING
+        self.faulty = True
+        self.rejected: set[AccountId] = set()
+        self.ever_rejected: set[AccountId] = set()
+        self.paused: set[AccountId] = set()
+        self.moves_left: set[tuple[AccountId, ApplicationId]] = set()
+        self.braked: list[tuple[AccountId, float, float]] = []
+        self.accepted: list[Envelope] = []
+        self.done: list[Done] = []
+        self.story: list[str] = []
+        self.met: Counter[str] = Counter()
+        self.lists_pending = self.draw.random() < 0.3
+        self.settle_seconds = self.draw.choice((0, 0, 4))
+        self.greenhouses = {account: FakeHarvest() for account in ACCOUNTS}
+        self.coderbytes = {account: CoderbyteTwin() for account in ACCOUNTS}
+        coderbyte = _CODERBYTE | {"lookup.lists_pending_invites": self.lists_pending}
+        if self.lists_pending:
+            coderbyte["invite.on_unknown"] = "resend_once"
+        self.organizations = {account: _organization(account, coderbyte) for account in ACCOUNTS}
+        self.connections = {account: _connection(account) for account in ACCOUNTS}
+        for twin in self.coderbytes.values():
+            twin.add_assessment(TEST)
+            twin.switches["lookup.lists_pending_invites"] = self.lists_pending
+        workflow = definition(self.settle_seconds)
+        self.versions = {(workflow.name, workflow.version): workflow}
+        self.memories = {name: Memory(self.now, self._is_cut) for name in SERVICES}
+        self.broker = Broker(self.draw, lambda: self.faulty)
+        self.running: list[Running] = []
+        self.on_invited: Callable[[AccountId, str], None] = lambda account, address: None
+        self.on_moved: Callable[[AccountId, ApplicationId], None] = lambda account, application: None
+        self.changes: dict[tuple[AccountId, ApplicationId], list[tuple[float, StageId | None, bool]]] = {}
+        self._edge = Process("edge", self.draw, self.tell, lambda: False)
+
+    # -- time and chance
+
+    def now(self) -> datetime:
+        """Return the simulated time."""
+        return EPOCH + timedelta(seconds=self.loop.time())
+
+    def chance(self, part: float) -> bool:
+        """Draw whether a fault happens now."""
+        return self.faulty and self.draw.random() < part
+
+    def _is_cut(self) -> bool:
+        return self.chance(0.01)
+
+    def fate(self) -> str:
+        """Draw what becomes of one write to a vendor."""
+        if not self.faulty:
+            return "fine"
+        draw, bounds = self.draw.random(), (0.04, 0.08, 0.13, 0.2, 0.24)
+        fates = ("refused", "429", "lost", "answer lost", "500 after", "fine")
+        fate = fates[sum(draw >= bound for bound in bounds)]
+        if fate != "fine":
+            self.met[f"fault {fate}"] += 1
+            self.tell(f"a write meets: {fate}")
+        return fate
+
+    def trip(self) -> float:
+        """Draw how long a write is under way until it is carried out."""
+        if self.faulty and self.draw.random() < 0.08:
+            return 1.0 + self.draw.random() * 6.5
+        return self.draw.random() * 0.3
+
+    async def travel(self) -> None:
+        """Wait as long as a question is under way."""
+        if self.faulty and self.draw.random() < 0.5:
+            await asyncio.sleep(self.draw.random() ** 3 * 2.0)
+
+    def uuid(self) -> UUID:
+        """Return a fresh id."""
+        return UUID(int=self.draw.getrandbits(128), version=4)
+
+    def tell(self, line: str) -> None:
+        """Add a line to the story."""
+        self.story.append(f"{self.loop.time():9.3f}  {line}")
+
+    # -- what the vendors did for us
+
+    def did(self, done: Done) -> None:
+        """Record one effect."""
+        self.done.append(done)
+        self.met[f"effect {done.kind}"] += 1
+        self.tell(f"{done.account}: {done.kind} on {done.application} is made {done.detail}")
+
+    def moved_by_us(self, account: AccountId, application: ApplicationId) -> None:
+        """Hear of a move of ours, as Greenhouse's webhook tells of it."""
+        self.on_moved(account, application)
+
+    def invited(self, account: AccountId, address: str, left_at: float) -> None:
+        """Hear of an invite that Coderbyte took."""
+        ident = ApplicationId(int(address.split("+")[1].split("@")[0]))
+        self.did(Done(account=account, kind="invite", application=ident, left_at=left_at, detail=address))
+        self.on_invited(account, address)
+
+    # -- what enters
+
+    async def accept(self, envelope: Envelope) -> None:
+        """Publish one fact as the edge does: again until it is confirmed, so that it may be stored twice."""
+        publisher = MemoryPublisher(self.broker, self._edge, self.draw, lambda: self.faulty)
+        while True:
+            try:
+                await publisher.publish(encode(envelope), envelope.routing_key)
+                break
+            except BrokerAwayError:
+                await asyncio.sleep(1.0)
+        self.accepted.append(envelope)
+        self.met[f"message {envelope.type}"] += 1
+
+    # -- processes
+
+    def process_of(self, service: str) -> Running | None:
+        """Return a living process of *service*, drawn among its replicas."""
+        alive = [item for item in self.running if item.service == service and item.process.alive]
+        return alive[int(self.draw.random() * len(alive))] if alive else None
+
+    async def keep_running(self, service: str, replica: int, deaths: Sequence[int]) -> None:
+        """Run one replica of *service*, starting it again whenever it dies; each of *deaths* in that many steps."""
+        left, run = list(deaths), 0
+        while True:
+            run += 1
+            dies_at = left.pop(0) if left else None
+            name = f"{service}.{replica}/{run}"
+            process = Process(name, self.draw, self.tell, lambda: self.faulty, dies_at)
+            running = start_service(self, service, process)
+            self.running.append(running)
+            await process.ended.wait()
+            self.met[f"crash {service}"] += 1
+            self.running.remove(running)
+            running.link.cut()
+            await asyncio.sleep(0.2 + self.draw.random() * 8.0)
+
+    async def alarm(self, service: str) -> None:
+        """Wake the loops of *service* when something in its database is due: what their polls would do."""
+        memory = self.memories[service]
+        while True:
+            memory.changed.clear()
+            self.paused |= {row["account"] for row in memory.table("pause").values()}
+            due, now = next_due(memory), self.now()
+            wait = 60.0 if due is None else max((due - now).total_seconds(), 0.5) + 0.001
+            if due is None or due > now:
+                try:
+                    async with asyncio.timeout(wait):
+                        await memory.changed.wait()
+                    continue
+                except TimeoutError:
+                    pass
+            else:
+                await asyncio.sleep(0.5)
+            for item in self.running:
+                if item.service == service and item.process.alive:
+                    item.wake()
+
+    def kill(self, service: str) -> None:
+        """Kill one process of *service* now."""
+        running = self.process_of(service)
+        if running is not None:
+            running.process.kill("at random")
+
+
+def next_due(memory: Memory) -> datetime | None:
+    """Return when something in *memory* is due next; what a brake holds is not."""
+    times: list[datetime] = []
+    for row in memory.table("intent").values():
+        if row["state"] is State.ATTEMPTING:
+            times.append(row["deadline_at"])
+        elif row["state"] in (State.WAITING, State.UNKNOWN):
+            times.append(max(row["due_at"], row["lease_until"] or row["due_at"]))
+    for row in memory.table("outbox").values():
+        if row["sent"] is None:
+            times.append(row["lease"] or row["at"])
+    for row in memory.table("invite").values():
+        if row["poll_at"] is not None:
+            times.append(max(row["poll_at"], row["lease_until"] or row["poll_at"]))
+    for row in memory.table("observation").values():
+        times.append(max(row["due_at"], row["lease_until"] or row["due_at"]))
+    times += [row["due_at"] for row in memory.table("timer").values()]
+    return min(times, default=None)
+
+
+def _organization(account: AccountId, settings: dict[str, object]) -> Organization:
+    parsed = options.parse(settings)
+    return Organization(account=account, base_url="", organization_id=account, api_key="key", options=parsed)
+
+
+def _connection(account: AccountId) -> Connection:
+    settings = ConnectionSettings.parse({"verify.second_read_s": 5, "credential.retry_s": 10})
+    return Connection(
+        account=account,
+        api_version="v3",
+        base_url="https://harvest.example/v3",
+        token_url="https://auth.example/token",  # noqa: S106 - an address
+        client_id="c",
+        client_secret="s",  # noqa: S106 - of a twin
+        service_user_id=SERVICE_USER,
+        settings=settings,
+    )
