@@ -177,6 +177,16 @@ class Tenant(Sandbox):
         await self.until(check, f"{effect} {outcome} of {application}", seconds=seconds, application=application)
 
 
+@pytest.fixture(autouse=True)
+def _whole(request: pytest.FixtureRequest) -> None:
+    """Begin each test with every part up, whatever the last one left."""
+    if "system" in request.fixturenames:
+        system: System = request.getfixturevalue("system")
+        for name in system.names:
+            if system.pid(name) is None:
+                system.start(name)
+
+
 @pytest.fixture
 async def session() -> AsyncIterator[aiohttp.ClientSession]:
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as session:
