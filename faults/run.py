@@ -168,11 +168,11 @@ class _Run:
         for tenant in self._tenants:
             await tenant.own("DELETE", "/faults")
             await tenant.own("DELETE", "/webhook_faults")
-        begun = time.monotonic()
         self._say(f"the faults are over after {len(self._done)}; {len(self._lives)} people are still at it")
         if self._lives:
             await asyncio.wait(self._lives, timeout=60)
             await _end(list(self._lives))
+        begun = time.monotonic()
         while True:
             seen = await self._look()
             left = [violation for one in seen for violation in oracle.unfinished(one)]
