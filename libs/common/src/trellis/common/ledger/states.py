@@ -110,11 +110,10 @@ _TABLE: Final[dict[State, dict[Occurrence, State]]] = {
         Occurrence.BLOCKED: State.PARKED,
         Occurrence.POSTPONED: State.UNKNOWN,
     },
-    State.IN_DOUBT: _LATE_ANSWERS
+    # A late answer that proves nothing changes nothing: what a person is told to do stands.
+    State.IN_DOUBT: {occurrence: state for occurrence, state in _LATE_ANSWERS.items() if occurrence != "ambiguous"}
     | {
         Occurrence.NOT_EXECUTED: State.WAITING,
-        Occurrence.AMBIGUOUS: State.IN_DOUBT,
-        Occurrence.ACCEPTED: State.UNKNOWN,
         Occurrence.CONFIRMED: State.DONE,
         Occurrence.RESENT: State.WAITING,
         Occurrence.DROPPED: State.SUPERSEDED,
