@@ -102,9 +102,11 @@ def build(kit: Kit, settings: IngestSettings) -> Parts:
 
 def _listener(kit: Kit, settings: IngestSettings, receiver: Receiver, internal: InternalApi) -> Listener:
     """Return the HTTP listener; ours and not the lifecycle's, which has no bounds for strangers."""
-    app = web.Application(middlewares=[watched, guard(kit.keyring, NAME), errors_as_json])
+    app = web.Application(middlewares=[watched])
     receiver.add_routes(app)
-    internal.add_routes(app)
+    inside = web.Application(middlewares=[guard(kit.keyring, NAME), errors_as_json])
+    internal.add_routes(inside)
+    app.add_subapp("/internal", inside)
     bounds = Bounds(
         head_seconds=settings.read_timeout_seconds,
         head_bytes=settings.max_header_bytes,

@@ -120,13 +120,13 @@ class InternalApi:
         self._base_url = base_url
 
     def add_routes(self, app: web.Application) -> None:
-        """Serve everything below `/internal/v1/`."""
-        account = f"/internal/v1/accounts/{{account:{_ACCOUNT}}}"
+        """Serve everything; *app* lies below `/internal`, apart from the webhooks' way."""
+        account = f"/v1/accounts/{{account:{_ACCOUNT}}}"
         app.router.add_put(account, self.apply)
         app.router.add_post(account + "/keys/rotate", self.rotate)
         app.router.add_get(account + "/sealed-bodies/{id}", self.sealed_body)
         app.router.add_get(account + "/unreadable", self.unreadable)
-        app.router.add_get("/internal/v1/endpoints", self.endpoints)
+        app.router.add_get("/v1/endpoints", self.endpoints)
 
     async def apply(self, request: web.Request) -> web.Response:
         """Apply an account and answer what changed, in words and without secrets."""
