@@ -45,6 +45,7 @@ def lint(*, fix: bool = False) -> int:
         ("mypy", "--no-error-summary", "-p", "tools"),
         *([("mypy", "--no-error-summary", "-p", "simulation")] if (ROOT / "simulation").is_dir() else []),
         ("mypy", "--no-error-summary", "-p", "faults"),
+        ("mypy", "--no-error-summary", "-p", "bench"),
         *([("lint-imports", "--no-cache")] if _has_contracts() else []),
         ("codespell", *(name for name in _SPELLED if (ROOT / name).exists())),
     ]
