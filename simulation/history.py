@@ -87,6 +87,7 @@ class _History:
         self.world = world
         self.draw = world.draw
         self.background: list[asyncio.Task[Any]] = []
+        self.braking: set[AccountId] = set()
         self.addresses: dict[tuple[AccountId, str], ApplicationId] = {}
         world.on_invited = self._invited
         world.on_moved = self._moved_by_us
@@ -119,6 +120,8 @@ class _History:
 
     async def _outages(self) -> None:
         world, crashed = self.world, False
+        if self.draw.random() < 0.5:
+            self._start(self._brake(self.draw.choice(ACCOUNTS), 10.0 + self.draw.random() * 30.0, after=30.0))
         while world.faulty:
             await asyncio.sleep(self.draw.expovariate(1 / 25.0))
             if not world.faulty:
@@ -161,20 +164,26 @@ class _History:
             await asyncio.sleep(seconds)
             world.rejected.discard(account)
 
-    async def _brake(self, account: AccountId, seconds: float) -> None:
+    async def _brake(self, account: AccountId, seconds: float, *, after: float = 0.0) -> None:
         """A person stops the invites of one account for a while."""
+        await asyncio.sleep(self.draw.random() * after)
         world = self.world
         memory = world.memories["assessments"]
+        if account in self.braking:
+            return
+        self.braking.add(account)
         person = Process("a person", self.draw, world.tell, lambda: False)
         try:
             await put_brake(Session(memory, person), account)
         except TransientError:  # it may have been put on all the same
             release_brake(memory, account)
+            self.braking.discard(account)
             return
         on = world.loop.time()
         world.tell(f"{account}: a person puts the brake on for {seconds:.1f} s")
         await asyncio.sleep(seconds)
         release_brake(memory, account)
+        self.braking.discard(account)
         world.braked.append((account, on, world.loop.time()))
 
     # -- recruiters

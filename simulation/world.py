@@ -75,6 +75,7 @@ class World:
         self.story: list[str] = []
         self.met: Counter[str] = Counter()
         self.lists_pending = self.draw.random() < 0.3
+        self.sluggish = self.draw.random() < 0.3
         self.settle_seconds = self.draw.choice((0, 0, 4))
         self.greenhouses = {account: FakeHarvest() for account in ACCOUNTS}
         self.coderbytes = {account: CoderbyteTwin() for account in ACCOUNTS}
@@ -88,7 +89,7 @@ class World:
             twin.switches["lookup.lists_pending_invites"] = self.lists_pending
         workflow = definition(self.settle_seconds)
         self.versions = {(workflow.name, workflow.version): workflow}
-        self.memories = {name: Memory(self.now, self._is_cut) for name in SERVICES}
+        self.memories = {name: Memory(self.now, self._is_cut, lambda: self.chance(0.002)) for name in SERVICES}
         self.broker = Broker(self.draw, lambda: self.faulty)
         self.running: list[Running] = []
         self.on_invited: Callable[[AccountId, str], None] = lambda account, address: None
@@ -123,14 +124,15 @@ class World:
 
     def trip(self) -> float:
         """Draw how long a write is under way until it is carried out."""
-        if self.faulty and self.draw.random() < 0.08:
+        if self.faulty and self.draw.random() < (0.3 if self.sluggish else 0.08):
             return 1.0 + self.draw.random() * 6.5
         return self.draw.random() * 0.3
 
     async def travel(self) -> None:
         """Wait as long as a question is under way."""
         if self.faulty and self.draw.random() < 0.5:
-            await asyncio.sleep(self.draw.random() ** 3 * 2.0)
+            longest = 6.0 if self.sluggish else 2.0
+            await asyncio.sleep(self.draw.random() ** 3 * longest)
 
     def uuid(self) -> UUID:
         """Return a fresh id."""
@@ -249,7 +251,7 @@ def _organization(account: AccountId, settings: dict[str, object]) -> Organizati
 
 
 def _connection(account: AccountId) -> Connection:
-    settings = ConnectionSettings.parse({"verify.second_read_s": 5, "credential.retry_s": 10})
+    settings = ConnectionSettings.parse({"verify.second_read_s": 1, "credential.retry_s": 10})
     return Connection(
         account=account,
         api_version="v3",

@@ -29,11 +29,18 @@ class Memory:
 
     Attributes:
         away: Statements and commits fail while it is set.
+        deadlock: Draws whether a statement is the victim of a deadlock.
         cut: Draws whether a commit that happened is answered by a cut connection.
     """
 
-    def __init__(self, now: Callable[[], datetime], cut: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self,
+        now: Callable[[], datetime],
+        cut: Callable[[], bool] = lambda: False,
+        deadlock: Callable[[], bool] = lambda: False,
+    ) -> None:
         self.now = now
+        self.deadlock = deadlock
         self.cut = cut
         self.away = False
         self.tables: dict[str, dict[Any, Row]] = {}
@@ -98,6 +105,8 @@ class Transaction:
         await self.process.step(label)
         if self.memory.away:
             raise StoreAwayError("the database is away (simulated)")
+        if self.memory.deadlock():
+            raise ConflictError("another writer was first (40P01, simulated)")
 
     # -- rows
 

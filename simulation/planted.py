@@ -1,0 +1,305 @@
+"""Bugs to be found: each is a small patch of the running code, with the number of seeds within which it must show.
+
+A bug that is not found means that the simulator looks away. Each stands here with why it is wrong.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from simulation.twins import ledger as twin
+from simulation.twins.memory import tx
+from trellis.assessments import inviting
+from trellis.common.bus import consumer
+from trellis.common.contracts import identifiers
+from trellis.common.contracts.envelope import Envelope
+from trellis.common.contracts.identifiers import stable_id
+from trellis.common.errors import StoreAwayError
+from trellis.common.ledger import changes, runner
+from trellis.common.ledger import effects as x
+from trellis.common.ledger.changes import Change
+from trellis.common.ledger.states import Occurrence
+from trellis.common.store import outbox
+from trellis.greenhouse_actions import effects as writes
+from trellis.greenhouse_actions import invites as asked
+from trellis.greenhouse_actions import reading
+from trellis.greenhouse_actions.domain import effects as cases
+from trellis.workflow import handler
+from trellis.workflow.domain import decisions, judging
+
+Patch = Callable[[Callable[[Any, str, Any], None]], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bug:
+    """One planted bug.
+
+    Attributes:
+        within: Seeds, of those from 0 on, in which it must have broken a promise at least once.
+        patch: Given how to replace an attribute, plants it.
+    """
+
+    name: str
+    within: int
+    patch: Patch
+
+
+@contextmanager
+def planted(bug: Bug) -> Iterator[None]:
+    """Run the block with *bug* in the code."""
+    undo: list[tuple[Any, str, Any]] = []
+
+    def put(target: Any, name: str, value: Any) -> None:
+        undo.append((target, name, getattr(target, name)))
+        setattr(target, name, value)
+
+    try:
+        bug.patch(put)
+        yield
+    finally:
+        for target, name, value in reversed(undo):
+            setattr(target, name, value)
+
+
+_Put = Callable[[Any, str, Any], None]
+
+
+def _look_up_skipped(put: _Put) -> None:
+    """What has no answer is tried again."""
+
+    async def look_up(self: Any, effect: Any, intent: x.Intent) -> None:
+        await self._record(effect, intent, intent.attempt, Change(occurrence=Occurrence.ABSENT, reason="tried again"))
+
+    put(runner.Runner, "_look_up", look_up)
+
+
+def _cannot_tell_is_absent(put: _Put) -> None:
+    real = changes.of_look_up
+
+    def of_look_up(said: x.LookUp, intent: x.Intent, **more: Any) -> Change:
+        doubtful = isinstance(said, x.CannotTell)
+        return real(x.NotSeen(reason="not seen", proof=True) if doubtful else said, intent, **more)  # type: ignore[arg-type]
+
+    put(runner, "of_look_up", of_look_up)
+
+
+def _ambiguous_is_not_executed(put: _Put) -> None:
+    real = changes.of_answer
+
+    def of_answer(answer: x.Answer, **more: Any) -> Change:
+        lost = isinstance(answer, x.Ambiguous)
+        return real(x.NotExecuted(reason="no answer") if lost else answer, **more)
+
+    put(runner, "of_answer", of_answer)
+
+
+def _ack_before_commit(put: _Put) -> None:
+    async def attempt(self: Any, batch: list[consumer.Delivery]) -> None:
+        for delivery in batch:
+            await delivery.message.ack()
+        await self._handle_held([delivery.envelope for delivery in batch])
+
+    put(consumer.Consumer, "_try", attempt)
+
+
+def _away_is_handled(put: _Put) -> None:
+    """A database that is away is taken for one that has committed."""
+
+    async def held(self: Any, batch: Sequence[Envelope]) -> None:
+        try:
+            await self._handle(batch)
+        except StoreAwayError:
+            return
+
+    put(consumer.Consumer, "_handle_held", held)
+
+
+def _outbox_after_commit(put: _Put) -> None:
+    real: Callable[..., Awaitable[None]] = handler.Handler.handle_batch
+
+    async def handle_batch(self: Any, envelopes: Sequence[Envelope]) -> None:
+        kept, write = list[Envelope](), self._store.put_out
+
+        async def later(connection: Any, commands: Sequence[Envelope]) -> None:
+            kept[:] = commands
+
+        self._store.put_out = later
+        try:
+            await real(self, envelopes)
+        finally:
+            self._store.put_out = write
+        async with self._store.transaction() as connection:
+            await write(connection, kept)
+
+    put(handler.Handler, "handle_batch", handle_batch)
+
+
+def _marked_before_published(put: _Put) -> None:
+    async def relay_pending(self: Any) -> int:
+        rows = await self._outbox.claim(most=outbox.BATCH, lease_seconds=outbox.LEASE_SECONDS)
+        await self._outbox.settle([row.position for row in rows], [])
+        works = (self._publisher.publish(row.body, row.routing_key) for row in rows)
+        await asyncio.gather(*works, return_exceptions=True)
+        return len(rows)
+
+    put(outbox.Relay, "relay_pending", relay_pending)
+
+
+def _timer_removed_first(put: _Put) -> None:
+    real: Callable[..., Awaitable[None]] = handler.Handler.fire
+
+    async def fire(self: Any, timers: Sequence[Any]) -> None:
+        async with self._store.transaction() as connection:
+            await self._store.remove(connection, timers)
+        await real(self, timers)
+
+    put(handler.Handler, "fire", fire)
+
+
+def _check_cached(put: _Put) -> None:
+    """The application is read once and for all."""
+
+    def cached(real: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        known: dict[Any, Any] = {}
+
+        async def read(harvest: Any, wanted: Any, *, with_visits: bool) -> Any:
+            key = (id(harvest), tuple(wanted), with_visits)
+            if key not in known:
+                known[key] = harvest, await real(harvest, wanted, with_visits=with_visits)
+            return replace(known[key][1], read_at=time.monotonic())
+
+        return read
+
+    put(writes, "read_applications", cached(reading.read_applications))
+    put(asked, "read_applications", cached(reading.read_applications))
+
+
+def _old_readings_do(put: _Put) -> None:
+    """Nobody looks at the age of the reading in the last instant."""
+    for module in (runner, writes, inviting):
+        put(module, "READING_SECONDS", 1e6)
+    put(runner, "SLACK_SECONDS", 60.0)
+
+
+def _late_is_current(put: _Put) -> None:
+    put(decisions, "_order", lambda told, known: "newer")
+
+
+def _short_deadline(put: _Put) -> None:
+    """A look-up comes before the request has ended."""
+    put(runner, "MARGIN_SECONDS", -14.0)
+
+
+def _id_from_log_position(put: _Put) -> None:
+    numbers = iter(range(10**9))
+    put(judging, "command_id", lambda *parts: stable_id("command", *parts, next(numbers)))
+
+
+def _id_without_account(put: _Put) -> None:
+    real = identifiers.command_id
+    put(judging, "command_id", lambda account, *parts: real("", *parts))  # type: ignore[arg-type]
+
+
+def _stream_without_account(put: _Put) -> None:
+    put(handler, "stream_id", lambda account, application: stable_id("stream", application))
+
+
+def _pause_for_all(put: _Put) -> None:
+    real: Callable[..., Awaitable[bool]] = twin.MemoryLedger.pause
+
+    async def pause(self: Any, connection: Any, account: Any, *rest: Any) -> bool:
+        for other in ("acme", "globex"):
+            await real(self, connection, other, *rest)
+        return True
+
+    put(twin.MemoryLedger, "pause", pause)
+
+
+def _brake_before(put: _Put) -> None:
+    """The brake is looked at when a row is claimed, not where its attempt is committed."""
+
+    begins: ContextVar[bool] = ContextVar("begins", default=False)
+    unpatched: Callable[..., Awaitable[Any]] = twin.MemoryLedger.begin
+    brakes = twin.brakes
+
+    async def begin(self: Any, intent: x.Intent, **more: Any) -> Any:
+        token = begins.set(True)
+        try:
+            return await unpatched(self, intent, **more)
+        finally:
+            begins.reset(token)
+
+    put(twin.MemoryLedger, "begin", begin)
+    put(twin, "brakes", lambda opened, row: not begins.get() and brakes(opened, row))
+
+
+def _note_never_found(put: _Put) -> None:
+    put(cases, "is_our_note", lambda note, command, author: False)
+
+
+def _failures_are_dropped(put: _Put) -> None:
+    """A message that fails for now is acknowledged and forgotten."""
+
+    async def refuse(self: Any, delivery: consumer.Delivery, error: Exception) -> None:
+        await delivery.message.ack()
+
+    put(consumer.Consumer, "_refuse", refuse)
+
+
+def _unknown_command(put: _Put) -> None:
+    """A command that comes twice is two rows."""
+
+    async def take_in(self: Any, connection: Any, envelope: Envelope, vendor: str, unique_key: str | None) -> bool:
+        fresh = UUID(int=envelope.data.command_id.int ^ tx(connection).memory.number())  # type: ignore[union-attr]
+        renamed = replace(envelope, data=replace(envelope.data, command_id=fresh))  # type: ignore[arg-type]
+        taken: bool = await unpatched(self, connection, renamed, vendor, None)
+        return taken
+
+    unpatched: Callable[..., Awaitable[bool]] = twin.MemoryLedger.take_in
+    put(twin.MemoryLedger, "take_in", take_in)
+
+
+def _looked_up_at_once(put: _Put) -> None:
+    """Nobody waits for the deadline of an attempt."""
+    real: Callable[..., Awaitable[Any]] = twin.MemoryLedger.claim_unsure
+
+    async def claim(self: Any, *, lease: timedelta, **more: Any) -> Any:
+        for ident, row in list(self._session.memory.table("intent").items()):
+            if row["state"] == "attempting" and row["vendor"] == more["vendor"]:
+                self._session.memory.table("intent")[ident] = row | {"deadline_at": self._session.memory.now()}
+        return await real(self, lease=lease, **more)
+
+    put(twin.MemoryLedger, "claim_unsure", claim)
+
+
+BUGS = (
+    Bug(name="look-up skipped", within=40, patch=_look_up_skipped),
+    Bug(name="cannot tell treated as absent", within=60, patch=_cannot_tell_is_absent),
+    Bug(name="no answer treated as not executed", within=40, patch=_ambiguous_is_not_executed),
+    Bug(name="ack before commit", within=40, patch=_ack_before_commit),
+    Bug(name="database away treated as committed", within=40, patch=_away_is_handled),
+    Bug(name="outbox row after commit", within=60, patch=_outbox_after_commit),
+    Bug(name="outbox row marked before it is published", within=40, patch=_marked_before_published),
+    Bug(name="timer removed before it is told", within=200, patch=_timer_removed_first),
+    Bug(name="pre-check cached", within=60, patch=_check_cached),
+    Bug(name="age of the reading not looked at", within=200, patch=_old_readings_do),
+    Bug(name="late webhook made current", within=40, patch=_late_is_current),
+    Bug(name="deadline shorter than the request", within=200, patch=_short_deadline),
+    Bug(name="command id from log position", within=20, patch=_id_from_log_position),
+    Bug(name="command id without the account", within=20, patch=_id_without_account),
+    Bug(name="stream id without the account", within=20, patch=_stream_without_account),
+    Bug(name="one account's pause pausing all", within=60, patch=_pause_for_all),
+    Bug(name="brake checked before instead of inside", within=400, patch=_brake_before),
+    Bug(name="note never found again", within=100, patch=_note_never_found),
+    Bug(name="failed message forgotten", within=100, patch=_failures_are_dropped),
+    Bug(name="effect not known by its command", within=20, patch=_unknown_command),
+    Bug(name="attempt looked up while it may run", within=200, patch=_looked_up_at_once),
+)
