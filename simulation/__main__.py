@@ -38,7 +38,7 @@ def _play_all(seeds: Sequence[int], *, told: bool, as_json: bool) -> int:
         outcome = play(seed)
         met += outcome.met
         violations += len(outcome.violations)
-        if told:
+        if told or (outcome.violations and not failed):
             _tell(outcome.story)
         if outcome.violations:
             failed.append(seed)
