@@ -375,6 +375,16 @@ async def test_the_budget_is_shared_and_keeps_a_part_for_people(bench: Bench) ->
     assert await two.spend(AccountId("globex")) is None, "another account's budget is its own"
 
 
+async def test_a_larger_limit_told_by_the_vendor_counts_what_was_spent_as_calls(bench: Bench) -> None:
+    budget = Budget(bench.pool, "greenhouse", limit=12, window=timedelta(seconds=30))
+    for _ in range(6):
+        assert await budget.spend(ACME) is None
+    assert await budget.spend(ACME) is not None
+    await budget.told(ACME, limit=150, remaining=140)
+    for _ in range(20):
+        assert await budget.spend(ACME) is None, "six calls of a hundred and fifty are no reason to wait"
+
+
 async def test_after_retry_after_nobody_calls_before(bench: Bench) -> None:
     budget = Budget(bench.pool, "greenhouse", limit=100, window=timedelta(seconds=30))
     assert await budget.spend(ACME) is None

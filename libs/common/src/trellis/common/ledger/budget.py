@@ -25,6 +25,8 @@ class Use(StrEnum):
 
 BURST_PART = 0.25
 """Part of a window's calls that may come at once; the rest is spread over the window."""
+ONE_EFFECT = 6.0
+"""Calls that may come at once in any case, up to half of what is ours: one effect costs that many at the most."""
 RESERVED_SHARE = 0.4
 """Part of the burst that background work may not touch."""
 _SPEND_SQL = """
@@ -124,7 +126,10 @@ class Budget:
             if limit is not None and limit > 0:
                 emission, burst = self._pace(limit)
                 await connection.execute(
-                    "update budget set emission = $3, burst = $4, window_limit = $5, updated_at = clock_timestamp() "
+                    "update budget set emission = $3, burst = $4, window_limit = $5, updated_at = clock_timestamp(), "
+                    # What was spent stays spent as so many calls, not as so many seconds of the old pace.
+                    "tat = case when tat > clock_timestamp() "
+                    "then clock_timestamp() + (tat - clock_timestamp()) * ($3 / emission) else tat end "
                     "where account_id = $1 and vendor = $2 and window_limit is distinct from $5",
                     account,
                     self._vendor,
@@ -150,7 +155,7 @@ class Budget:
         In any window there are at most the burst and one call each `emission` after it.
         """
         ours = max(limit * self._share, 1.0)
-        burst = max(ours * BURST_PART, 1.0)
+        burst = max(ours * BURST_PART, min(ours / 2, ONE_EFFECT), 1.0)
         return self._window / (ours - burst + 1.0), burst
 
     async def _hold(self, account: AccountId, ahead_seconds: float) -> None:
