@@ -188,7 +188,8 @@ class Ledger:
         token, claimed = uuid4(), time.monotonic()
         async with transaction(self._pool) as connection:
             rows = await connection.fetch(statement, lease.total_seconds(), per_account, vendor, token, list(busy))
-        return [_intent(row, claimed, token) for row in rows]
+        # An update returns its rows in any order; who asked first goes first.
+        return sorted((_intent(row, claimed, token) for row in rows), key=lambda intent: (intent.created_at, intent.id))
 
     # -- changing
 
