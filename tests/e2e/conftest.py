@@ -150,7 +150,7 @@ class Tenant(Sandbox):
         }
 
     async def until(
-        self, check: Callable[[], Awaitable[bool]], what: str, *, seconds: float = 30.0, application: int | None = None
+        self, check: Callable[[], Awaitable[bool]], what: str, *, seconds: float = 60.0, application: int | None = None
     ) -> None:
         end = time.monotonic() + seconds
         while not await check():
@@ -161,7 +161,7 @@ class Tenant(Sandbox):
                 )
             await asyncio.sleep(0.1)
 
-    async def until_seen(self, application: int, *, seconds: float = 30.0, **wanted: int) -> None:
+    async def until_seen(self, application: int, *, seconds: float = 60.0, **wanted: int) -> None:
         """Wait until the vendors saw at least these counts."""
 
         async def check() -> bool:
@@ -170,7 +170,7 @@ class Tenant(Sandbox):
 
         await self.until(check, f"{wanted} of {application}", seconds=seconds, application=application)
 
-    async def until_outcome(self, application: int, effect: str, outcome: str, *, seconds: float = 30.0) -> None:
+    async def until_outcome(self, application: int, effect: str, outcome: str, *, seconds: float = 60.0) -> None:
         async def check() -> bool:
             return (await self.outcomes(application)).get(effect) == outcome
 

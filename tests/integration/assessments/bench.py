@@ -231,7 +231,7 @@ class Bench:
             await part.runner.look_up_due()
             await part.reports.read_due()
 
-    async def until(self, check: Callable[[], Any], *, seconds: float = 10.0) -> Any:
+    async def until(self, check: Callable[[], Any], *, seconds: float = 30.0) -> Any:
         """Run until *check* (which may be a coroutine function) is true."""
         end = time.monotonic() + seconds
         while True:
