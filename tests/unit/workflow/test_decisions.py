@@ -313,3 +313,11 @@ def test_within_one_second_the_creation_comes_before_a_stage_change() -> None:
         assert history.state.visit.stage_id == CODING
         assert len(history.of(e.InviteRequested)) == 1
         assert not history.of(e.ObservationRequested)
+
+
+def test_the_late_entry_of_an_application_first_seen_rejected_does_not_make_it_active() -> None:
+    history = History()
+    history.tell(f.ApplicationRejected(application=snapshot(CODING, 5, status=ApplicationStatus.REJECTED)))
+    history.tell(f.ApplicationCreated(application=snapshot(CODING, 0)))
+    assert history.state.status is ApplicationStatus.REJECTED
+    assert not history.of(e.InviteRequested)

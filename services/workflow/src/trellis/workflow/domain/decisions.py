@@ -6,7 +6,7 @@ repeat yields no event; what is late or held is recorded with its reason.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
@@ -200,7 +200,9 @@ def _late(
     """A late fact never moves the state back; but the entry of the present, adopted visit completes it."""
     visit = state.visit
     if kind == "entry" and visit is not None and not visit.entry_seen and _is_in(visit, snapshot):
-        return _enter(state, message, snapshot, visit.name, None, workflows)
+        # Late as it is, it tells of the entry alone: how the application stands is known better.
+        known = replace(snapshot, status=state.status)
+        return _enter(state, message, known, visit.name, None, workflows)
     return [_note(message, "late: Greenhouse's own time is older than what is known already", None)]
 
 
