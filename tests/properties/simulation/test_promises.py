@@ -26,7 +26,7 @@ def test_known_histories_break_no_promise() -> None:
 
 
 @pytest.mark.skipif(
-    not LONG, reason="fresh seeds still find a broken promise now and then: `./dev test all` plays them"
+    not LONG, reason="`./dev test all` plays fresh seeds"
 )
 @pytest.mark.timeout(1200)
 def test_fresh_histories_break_no_promise() -> None:
