@@ -25,9 +25,7 @@ def test_known_histories_break_no_promise() -> None:
     assert json.loads(told.stdout.splitlines()[-1])["violations"] == 0, told.stdout
 
 
-@pytest.mark.skipif(
-    not LONG, reason="`./dev test all` plays fresh seeds"
-)
+@pytest.mark.skipif(not LONG, reason="`./dev test all` plays fresh seeds")
 @pytest.mark.timeout(1200)
 def test_fresh_histories_break_no_promise() -> None:
     silence()
