@@ -29,9 +29,7 @@ NEVER_POLL = 1e7
 """Seconds; the twins' own alarm replaces the poll."""
 _POLLS: tuple[Any, ...] = (runner, outbox, observer)
 _DATED = (
-    "trellis.common.ledger.runner",
-    "trellis.assessments.gateway",
-    "trellis.greenhouse_actions.invites",
+    "trellis.common.runtime.clock",
     "tests.fakes.harvest",
 )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Final, TypeVar
 
 from trellis.assessments.adapters.coderbyte import Coderbyte, CredentialError, Organization, RawReport
@@ -21,6 +21,7 @@ from trellis.assessments.domain.invites import (
 from trellis.common.contracts.identifiers import AccountId, AssessmentId
 from trellis.common.errors import TransientError
 from trellis.common.ledger.budget import Budgets, Spending, Use
+from trellis.common.runtime.clock import utc_now
 from trellis.common.runtime.metrics import Metrics
 
 VENDOR: Final = "coderbyte"
@@ -139,7 +140,7 @@ class Gateway:
             case Answered(status=status):
                 self._count(organization, "invite", f"{min(max(status // 100, 1), 5)}xx")
                 if status in (429, 503):
-                    await self._told(organization, parse_retry_after(seen.retry_after, datetime.now(UTC)))
+                    await self._told(organization, parse_retry_after(seen.retry_after, utc_now()))
             case Lost():
                 self._count(organization, "invite", "lost")
             case NeverLeft():

@@ -8,12 +8,13 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Final, Protocol
 
 from trellis.common.contracts.identifiers import AccountId, ApplicationId
 from trellis.common.errors import StoreAwayError, TransientError
 from trellis.common.ledger.effects import Blocked, Later, Overtaken
+from trellis.common.runtime.clock import utc_now
 from trellis.greenhouse_actions.adapters.connection_store import Pause
 from trellis.greenhouse_actions.adapters.harvest import Connected, CredentialRejectedError, Harvests
 from trellis.greenhouse_actions.domain.invites import Asked, Invitable, judge, still_there
@@ -108,7 +109,7 @@ def _held(pause: Pause | None, retry: timedelta) -> Later | None:
     """Return how long a pause holds these readings; a test under way elsewhere holds them no longer than *retry*."""
     if pause is None or pause.reason not in _OURS:
         return None
-    left = pause.retry_at - datetime.now(UTC)
+    left = pause.retry_at - utc_now()
     if not timedelta() < left <= retry:
         return None
     return Later(reason=f"{pause.reason}; {pause.remedy}", wait=left)

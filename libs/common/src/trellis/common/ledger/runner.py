@@ -27,6 +27,7 @@ from trellis.common.ledger.changes import Change, of_answer, of_look_up, of_prep
 from trellis.common.ledger.effects import Answer, Effect, Intent, Preparation, Ready
 from trellis.common.ledger.states import Occurrence, State
 from trellis.common.ledger.store import LedgerStore
+from trellis.common.runtime.clock import utc_now
 from trellis.common.runtime.metrics import LONG_SECONDS, Metrics
 from trellis.common.store.outbox import Relay
 from trellis.common.store.postgres import Connection
@@ -95,7 +96,7 @@ class Runner:
         while not self._draining:
             try:
                 started = await self._start_due() + await self._start_look_ups()
-                self._last_pass.set(time.time())
+                self._last_pass.set(utc_now().timestamp())
                 if not started:
                     await self._count()
             except (StoreAwayError, ConflictError) as error:
@@ -249,7 +250,7 @@ class Runner:
             nothing = effects.NotExecuted(reason="the database went away before the request", wait=timedelta())
             return await self._record_answer(effect, intent, intent.attempt + 1, nothing)
         if isinstance(begun, datetime):
-            wait = begun - datetime.now(begun.tzinfo)
+            wait = begun - utc_now()
             reason = f"the account's cap for an hour is reached; next at {begun:%H:%M:%S} UTC"
             change = Change(occurrence=Occurrence.POSTPONED, reason=reason, wait=max(wait, timedelta(seconds=1)))
             return await self._hold_back(intent, change)
@@ -310,7 +311,7 @@ class Runner:
             self._wake.set()
         self._effects_total.labels(intent.action.value, change.occurrence.value).inc()
         if state in (State.DONE, State.REFUSED, State.SUPERSEDED):
-            age = datetime.now(intent.created_at.tzinfo) - intent.created_at
+            age = utc_now() - intent.created_at
             self._wait_seconds.labels(intent.action.value).observe(age.total_seconds())
         log.info(
             "effect.recorded",

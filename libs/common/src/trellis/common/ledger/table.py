@@ -21,6 +21,7 @@ from trellis.common.ledger.changes import Change
 from trellis.common.ledger.effects import Intent, Resolved
 from trellis.common.ledger.recording import Row, changed, told, told_repeat
 from trellis.common.ledger.states import Occurrence, State
+from trellis.common.runtime.clock import utc_now
 from trellis.common.store import outbox
 from trellis.common.store.postgres import Connection, Pool, acquired, transaction
 
@@ -286,7 +287,7 @@ class Ledger:
             connection, intent.id, intent.account, change.kind, attempt, after.state, change.reason, change.request_id
         )
         if after.tells:
-            at = datetime.now(tz=intent.created_at.tzinfo)
+            at = utc_now()
             message = told(self._source, intent, attempt, row["revision"] + 1, after, change, at)
             await outbox.put(connection, [message])
         return after.state

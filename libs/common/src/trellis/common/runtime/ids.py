@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-import time
 from uuid import UUID
+
+from trellis.common.runtime.clock import utc_now
 
 
 def uuid7() -> UUID:
     """Return a fresh UUIDv7 (RFC 9562, section 5.7)."""
-    value = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10), "big")
+    value = int(utc_now().timestamp() * 1000) << 80 | int.from_bytes(os.urandom(10), "big")
     value = value & ~(0xF << 76) | 0x7 << 76
     return UUID(int=value & ~(0x3 << 62) | 0x2 << 62)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import structlog
 from pydantic_core import to_json
 
 from trellis.common.errors import TrellisError
+from trellis.common.runtime.clock import utc_now
 
 ALLOWED: Final = frozenset(
     [
@@ -96,7 +96,7 @@ class _Stamp:
         self._fields = {"service": service, "version": version}
 
     def __call__(self, _logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-        event["timestamp"] = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        event["timestamp"] = utc_now().isoformat().replace("+00:00", "Z")
         event.update(self._fields)
         return event
 

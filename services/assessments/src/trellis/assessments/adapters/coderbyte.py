@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Final, Protocol
 from urllib.parse import quote
@@ -36,6 +35,7 @@ from trellis.assessments.domain.options import Options
 from trellis.assessments.domain.results import as_text
 from trellis.common.contracts.identifiers import AccountId, AssessmentId
 from trellis.common.errors import PermanentError, TransientError
+from trellis.common.runtime.clock import utc_now
 
 CONNECT_SECONDS: Final = 5.0
 TOTAL_SECONDS: Final = 30.0
@@ -187,7 +187,7 @@ class HttpCoderbyte:
             async with self._reads.get(
                 URL(organization.base_url + path, encoded=True), headers=_headers(organization), allow_redirects=False
             ) as answer:
-                status, wait = answer.status, parse_retry_after(answer.headers.get("Retry-After"), datetime.now(UTC))
+                status, wait = answer.status, parse_retry_after(answer.headers.get("Retry-After"), utc_now())
                 body = await _limited(answer)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise TransientError(f"Coderbyte cannot be reached ({type(error).__name__})") from None

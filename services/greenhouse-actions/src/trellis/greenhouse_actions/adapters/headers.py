@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from email.utils import parsedate_to_datetime
 from urllib.parse import parse_qs, urlsplit
+
+from trellis.common.runtime.clock import utc_now
 
 LONGEST_WAIT = timedelta(hours=1)
 
@@ -21,7 +23,7 @@ def retry_after(headers: Mapping[str, str]) -> timedelta | None:
         at = parsedate_to_datetime(text)
     except ValueError:
         return None
-    wait = (at if at.tzinfo else at.replace(tzinfo=UTC)) - datetime.now(UTC)
+    wait = (at if at.tzinfo else at.replace(tzinfo=UTC)) - utc_now()
     return min(max(wait, timedelta()), LONGEST_WAIT)
 
 

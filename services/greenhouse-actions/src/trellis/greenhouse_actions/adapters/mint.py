@@ -14,6 +14,7 @@ import aiohttp
 from trellis.common.contracts.identifiers import UserId
 from trellis.common.errors import TransientError
 from trellis.common.ledger.effects import Unauthorized
+from trellis.common.runtime.clock import utc_now
 from trellis.greenhouse_actions.adapters.harvest import CredentialRejectedError
 from trellis.greenhouse_actions.adapters.headers import retry_after
 from trellis.greenhouse_actions.adapters.http import HttpAnswer, HttpClients, UnansweredError
@@ -49,7 +50,7 @@ class HttpMint:
         if answer.status != 200:
             wait = retry_after(answer.headers)
             raise TransientError(f"the token route of Greenhouse answered {answer.status}", retry_after=wait)
-        return _minted(_json(answer.body), datetime.now(UTC))
+        return _minted(_json(answer.body), utc_now())
 
 
 def _rejected(answer: HttpAnswer, user: UserId | None) -> Unauthorized:
