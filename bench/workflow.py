@@ -38,7 +38,6 @@ from trellis.common.contracts.identifiers import (
 )
 from trellis.common.contracts.workflows import WorkflowDocument
 from trellis.common.runtime import logs
-from trellis.common.runtime.clock import SystemClock
 from trellis.common.runtime.lifecycle import YOUNG_OBJECTS
 from trellis.common.runtime.metrics import Metrics
 from trellis.common.store import inbox
@@ -267,7 +266,7 @@ async def _measure(ours: Pool, bare: Pool, fed: list[list[Envelope]], pairs: int
 def _handler(pool: Pool) -> Handler:
     metrics = Metrics("workflow")
     store = PostgresStore(pool)
-    return Handler(store, Relay(store.outbox, _NoPublisher(), metrics), SystemClock(), metrics)
+    return Handler(store, Relay(store.outbox, _NoPublisher(), metrics), metrics)
 
 
 async def _feed(handler: Handler, fed: list[list[Envelope]]) -> None:

@@ -127,8 +127,8 @@ def _workflow(world: World, process: Process) -> Running:
     link, publisher = _kit(world, "workflow", process)
     store = MemoryStore(world.memories["workflow"], process, definition(world.settle_seconds))
     relay = Relay(store.outbox, publisher, _METRICS)
-    handler = WorkflowHandler(store, relay, world, _METRICS)
-    timers, woken = Timers(store, handler, world, _METRICS), asyncio.Event()
+    handler = WorkflowHandler(store, relay, _METRICS)
+    timers, woken = Timers(store, handler, _METRICS), asyncio.Event()
     consumer = Consumer(cast(Any, link), publisher, WORKFLOW, handler.handle_batch, _METRICS, batch_size=20)
 
     async def fire() -> None:

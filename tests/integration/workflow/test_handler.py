@@ -7,7 +7,8 @@ import contextlib
 import random
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -20,10 +21,11 @@ from trellis.common.contracts.envelope import Envelope, Message, decode
 from trellis.common.contracts.identifiers import AccountId, ApplicationId, CandidateId, stream_id
 from trellis.common.contracts.workflows import WorkflowDocument
 from trellis.common.errors import ConflictError, PermanentError
+from trellis.common.runtime import clock
 from trellis.common.runtime.metrics import Metrics
 from trellis.common.store.migrate import migrate
 from trellis.common.store.outbox import Relay
-from trellis.common.store.postgres import Pool, acquired, open_pool, transaction
+from trellis.common.store.postgres import Connection, Pool, acquired, open_pool, transaction
 from trellis.workflow.adapters import event_store
 from trellis.workflow.adapters.definition_store import Definitions, put_definitions
 from trellis.workflow.adapters.postgres_store import PostgresStore
@@ -47,6 +49,15 @@ class FixedClock:
         return self.time
 
 
+class TimedStore(PostgresStore):
+    def __init__(self, pool: Pool, clock: FixedClock) -> None:
+        super().__init__(pool)
+        self._clock = clock
+
+    async def now(self, connection: Connection) -> datetime:
+        return self._clock.now()
+
+
 @dataclass
 class Bench:
     pool: Pool
@@ -54,11 +65,11 @@ class Bench:
 
     @property
     def store(self) -> PostgresStore:
-        return PostgresStore(self.pool)
+        return TimedStore(self.pool, self.clock)
 
     def handler(self) -> Handler:
         metrics, store = Metrics("test"), self.store
-        return Handler(store, Relay(store.outbox, NoPublisher(), metrics), self.clock, metrics)
+        return Handler(store, Relay(store.outbox, NoPublisher(), metrics), metrics)
 
     async def define(self, document: dict[str, object], account: AccountId = ACCOUNT) -> list[str]:
         async with transaction(self.pool) as connection:
@@ -308,6 +319,23 @@ async def test_late_timers_after_downtime_still_fire(bench: Bench) -> None:
     assert len(await bench.commands()) == 1
 
 
+@pytest.mark.parametrize("ahead_seconds", [-300, 300])
+async def test_a_replica_whose_clock_is_wrong_neither_sets_nor_fires_a_timer_at_another_time(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ahead_seconds: int
+) -> None:
+    await bench.define(DOCUMENT | {"settle_s": 60})
+    metrics, store = Metrics("test"), PostgresStore(bench.pool)
+    handler = Handler(store, Relay(store.outbox, NoPublisher(), metrics), metrics)
+    (tmp_path / "offset").write_text(str(ahead_seconds))
+    monkeypatch.setattr(clock, "_OFFSET_FILE", str(tmp_path / "offset"))
+    await handler.handle_batch([envelope(entered())])
+    async with store.acquired() as connection:
+        due_at = await store.next_due(connection)
+    assert due_at is not None
+    assert timedelta(seconds=30) < due_at - datetime.now(UTC) <= timedelta(seconds=60)
+    assert await handler.fire_due() == 0
+
+
 async def test_one_timer_that_fails_does_not_stop_the_others(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     await bench.define(DOCUMENT | {"settle_s": 60})
     handler = bench.handler()
@@ -323,7 +351,7 @@ async def test_one_timer_that_fails_does_not_stop_the_others(bench: Bench, monke
         return real(state, message, workflows)
 
     monkeypatch.setattr(module, "decide", failing)
-    timers = Timers(bench.store, handler, bench.clock, Metrics("test"))
+    timers = Timers(bench.store, handler, Metrics("test"))
     await timers.fire()
     assert sorted(command.application_id for command in await bench.commands()) == [1, 3]
     monkeypatch.undo()

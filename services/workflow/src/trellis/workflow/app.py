@@ -23,7 +23,7 @@ async def run(environ: Mapping[str, str]) -> None:
     async def build(kit: Kit) -> Parts:
         store = PostgresStore(kit.pool)
         relay = Relay(store.outbox, kit.publisher, kit.metrics)
-        handler = Handler(store, relay, kit.clock, kit.metrics)
+        handler = Handler(store, relay, kit.metrics)
         consumer = Consumer(
             kit.consuming,
             kit.publisher,
@@ -33,7 +33,7 @@ async def run(environ: Mapping[str, str]) -> None:
             batch_size=settings.batch_size,
             batch_wait_seconds=settings.batch_wait_seconds,
         )
-        timers = Timers(store, handler, kit.clock, kit.metrics)
+        timers = Timers(store, handler, kit.metrics)
         return Parts(http=internal_app(kit.pool, kit.keyring), consumers=[consumer], tasks=[relay.run, timers.run])
 
     await serve(SERVICE, settings, build)

@@ -1,7 +1,8 @@
 """The shell around the decider: one transaction for a batch of messages.
 
 In it the inbox drops repeats, the streams are loaded in one query, each message is decided in order,
-and events, commands, timers and the read model are written together, or nothing is.
+and events, commands, timers and the read model are written together, or nothing is. The decider's only
+clock is the database's, one for all replicas: a timer that one of them fired is in the past of every other.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from trellis.common.contracts.envelope import Envelope, encode
 from trellis.common.contracts.identifiers import AccountId, ApplicationId, stable_id, stream_id
 from trellis.common.errors import ConflictError, PermanentError
 from trellis.common.failpoints import failpoint
-from trellis.common.runtime.clock import Clock
+from trellis.common.runtime.clock import utc_now
 from trellis.common.runtime.metrics import Metrics
 from trellis.common.store.outbox import Relay
 from trellis.common.store.postgres import Connection
@@ -84,14 +85,12 @@ class Handler:
     Args:
         store: What the service keeps.
         relay: Woken after a commit that wrote commands.
-        clock: The decider's only clock.
         metrics: The service's.
     """
 
-    def __init__(self, store: Store, relay: Relay, clock: Clock, metrics: Metrics) -> None:
+    def __init__(self, store: Store, relay: Relay, metrics: Metrics) -> None:
         self._store = store
         self._relay = relay
-        self._clock = clock
         self._events_total = metrics.counter("events", "Events appended, by type", ("type",))
         self._conflicts_total = metrics.counter("version_conflicts", "Batches decided again after a lost race")
         self._repeats_total = metrics.counter("repeats", "Messages dropped as repeats")
@@ -125,7 +124,7 @@ class Handler:
     async def due_timers(self) -> list[Timer]:
         """Return the timers that are due now, the oldest first."""
         async with self._store.acquired() as connection:
-            return await self._store.due(connection, self._clock.now())
+            return await self._store.due(connection, await self._store.now(connection))
 
     async def fire_due(self) -> int:
         """Tell due timers to their streams and return how many were due."""
@@ -141,8 +140,8 @@ class Handler:
         """
         if not timers:
             return
-        now = self._clock.now()
         async with self._store.transaction() as connection:
+            now = await self._store.now(connection)
             streams = await self._decide(connection, [self._timer_message(timer, now) for timer in timers])
             await self._write(connection, streams)
             await self._store.remove(connection, timers)
@@ -166,7 +165,7 @@ class Handler:
         envelopes = list(envelopes)
         pairs = [(item.accountid, item.data.candidate_id) for item in envelopes if isinstance(item.data, _OF_CANDIDATE)]
         of_candidate = await self._store.applications_of(connection, pairs) if pairs else {}
-        now = self._clock.now()
+        now = await self._store.now(connection)
         told: list[_Told] = []
         for item in envelopes:
             data = item.data
@@ -238,7 +237,7 @@ class Handler:
                 message_type=item.type,
                 subject=item.subject,
                 outcome="handled",
-                duration_ms=round((self._clock.now() - item.time).total_seconds() * 1000, 1),
+                duration_ms=round((utc_now() - item.time).total_seconds() * 1000, 1),
             )
 
 

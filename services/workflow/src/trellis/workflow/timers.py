@@ -8,7 +8,6 @@ from datetime import timedelta
 import structlog
 
 from trellis.common.errors import TransientError
-from trellis.common.runtime.clock import Clock
 from trellis.common.runtime.metrics import Metrics
 from trellis.workflow.adapters.timer_store import Timer
 from trellis.workflow.handler import Handler
@@ -24,10 +23,9 @@ PUT_OFF = timedelta(minutes=10)
 class Timers:
     """Looks for due timers; several may run beside each other, a timer fires once."""
 
-    def __init__(self, store: Store, handler: Handler, clock: Clock, metrics: Metrics) -> None:
+    def __init__(self, store: Store, handler: Handler, metrics: Metrics) -> None:
         self._store = store
         self._handler = handler
-        self._clock = clock
         self._late_seconds = metrics.gauge("timers_late_seconds", "How overdue the oldest due timer is")
 
     async def fire(self) -> None:
@@ -57,8 +55,8 @@ class Timers:
             try:
                 await self.fire()
                 async with self._store.acquired() as connection:
-                    due_at = await self._store.next_due(connection)
-                late = self._clock.now() - due_at if due_at else timedelta()
+                    due_at, now = await self._store.next_due(connection), await self._store.now(connection)
+                late = now - due_at if due_at else timedelta()
                 self._late_seconds.set(max(0.0, late.total_seconds()))
             except TransientError as error:
                 log.warning("timers.waiting", reason=str(error))
