@@ -1,7 +1,8 @@
 """RabbitMQ in memory, as the real consumer and relay use it: routing by the topology, confirms, redelivery, limits.
 
 A quorum queue keeps what it confirmed. A message is delivered again whenever a channel closed before its
-acknowledgement arrived, marked as redelivered, at most `DELIVERY_LIMIT` times; then it is a dead letter.
+acknowledgement arrived, marked as redelivered, before those that were not delivered yet, at most
+`DELIVERY_LIMIT` times; then it is a dead letter. `tests/contract/bus` holds this and RabbitMQ to one suite.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any
 
+import aio_pika
 import aiormq
 
 from simulation.process import Process
@@ -87,7 +90,7 @@ class Broker:
 
     def _give_back(self, name: str, back: str, message: Message) -> None:
         self.queues[name].ready.remove(message)
-        self._put(back, message)
+        self._put(back, _died(message, name, "expired"))
 
     def _deliver(self, name: str) -> None:
         queue = self.queues[name]
@@ -102,21 +105,27 @@ class Broker:
             taker.hand(message)
 
     def give_back(self, name: str, message: Message) -> None:
-        """Put an unacknowledged message back, or aside when it came too often."""
+        """Put an unacknowledged message back behind those that came back before, or aside when it came too often."""
         queue = self.queues[name]
-        if queue.unacked.pop(message, None) is None:
-            return
-        if message.count > DELIVERY_LIMIT:
-            dead = next(item.dead for item in QUEUES if item.name == name)
-            self.queues[dead].ready.append(message)
+        del queue.unacked[message]
+        dead = next((item.dead for item in QUEUES if item.name == name), None)
+        if dead is not None and message.count > DELIVERY_LIMIT:
+            self._put(dead, _died(message, name, "delivery_limit"))
+            self._deliver(name)
         else:
-            queue.ready.insert(0, message)
+            returned = takewhile(lambda item: item.count > 0, queue.ready)
+            queue.ready.insert(sum(1 for _ in returned), message)
             asyncio.get_running_loop().call_soon(self._deliver, name)
 
     def settled(self, name: str, message: Message) -> None:
         """Forget an acknowledged message."""
         self.queues[name].unacked.pop(message, None)
         self._deliver(name)
+
+
+def _died(message: Message, queue: str, reason: str) -> Message:
+    first: dict[str, str | int] = {"x-first-death-queue": queue, "x-first-death-reason": reason}
+    return Message(message.body, message.type, first | message.headers)
 
 
 class Link:
@@ -174,6 +183,9 @@ class Channel:
     async def get_queue(self, name: str, *, ensure: bool) -> Consumed:
         """Return a queue to consume."""
         await self.process.step("declare passively")
+        if name not in self.broker.queues:
+            self.lose()
+            raise aiormq.exceptions.ChannelNotFoundEntity(f"no queue {name}")
         return Consumed(self, name)
 
     async def close(self) -> None:
@@ -250,24 +262,34 @@ class Incoming:
         self.channel = taken.channel
         self.body = message.body
         self.headers = dict(message.headers)
+        if message.count > 1:
+            self.headers["x-delivery-count"] = message.count - 1
         self.type = message.type
         self.redelivered = message.count > 1
+        self._is_settled = False
 
     async def ack(self) -> None:
         """Acknowledge it.
 
         Raises:
+            MessageProcessError: It is settled already.
             ChannelInvalidStateError: The channel is closed; the message comes again.
         """
-        await self.channel.process.step("ack")
-        if self.channel.is_closed:
-            raise aiormq.exceptions.ChannelInvalidStateError
+        await self._settle("ack")
         self.channel.broker.settled(self._taken.name, self._message)
 
     async def nack(self, *, requeue: bool) -> None:
-        """Give it back."""
-        await self.channel.process.step("nack")
+        """Give it back; raises what `ack` does."""
+        await self._settle("nack")
         self.channel.broker.give_back(self._taken.name, self._message)
+
+    async def _settle(self, way: str) -> None:
+        await self.channel.process.step(way)
+        if self._is_settled:
+            raise aio_pika.exceptions.MessageProcessError("settled already")
+        if self.channel.is_closed:
+            raise aiormq.exceptions.ChannelInvalidStateError
+        self._is_settled = True
 
 
 class MemoryPublisher:

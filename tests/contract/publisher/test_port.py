@@ -1,13 +1,17 @@
-"""One suite for the publisher and its in-memory twin."""
+"""One suite for the publisher and its in-memory twins: the tests' own, and the one that the simulation runs on."""
 
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 import aio_pika
 import pytest
+from simulation.process import Process
+from simulation.twins.broker import Broker as SimulatedBroker
+from simulation.twins.broker import MemoryPublisher as SimulatedPublisher
 from tests.conftest import Broker
 from tests.fakes.publisher import MemoryPublisher
 
@@ -24,7 +28,7 @@ class Case:
     cut: Callable[[], Awaitable[None]]
 
 
-@pytest.fixture(params=["memory", "broker"])
+@pytest.fixture(params=["memory", "simulation", "broker"])
 async def case(request: pytest.FixtureRequest) -> AsyncIterator[Case]:
     if request.param == "memory":
         twin = MemoryPublisher()
@@ -36,6 +40,18 @@ async def case(request: pytest.FixtureRequest) -> AsyncIterator[Case]:
             twin.away = True
 
         yield Case(twin, stored, cut)
+        return
+    if request.param == "simulation":
+        simulated, draw = SimulatedBroker(random.Random(1), lambda: False), random.Random(2)
+        process = Process("test", draw, lambda line: None, lambda: False)
+
+        async def ready(queue: str) -> list[bytes]:
+            return [item.body for item in simulated.queues[queue].ready]
+
+        async def leave() -> None:
+            simulated.away = True
+
+        yield Case(SimulatedPublisher(simulated, process, draw, lambda: False), ready, leave)
         return
     broker: Broker = request.getfixturevalue("broker")
     link = BrokerLink(broker.url, "test")

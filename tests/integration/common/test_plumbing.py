@@ -12,13 +12,11 @@ import pytest
 from tests.conftest import Broker
 
 from trellis.common.bus.connection import BrokerLink
-from trellis.common.bus.consumer import Consumer
 from trellis.common.bus.publisher import BrokerPublisher
 from trellis.common.bus.topology import WORKFLOW
-from trellis.common.contracts.envelope import Envelope, encode
+from trellis.common.contracts.envelope import Envelope
 from trellis.common.contracts.facts import CandidateUpdated
 from trellis.common.contracts.identifiers import AccountId, CandidateId
-from trellis.common.errors import PermanentError, TransientError
 from trellis.common.runtime.metrics import Metrics
 from trellis.common.store import outbox
 from trellis.common.store.inbox import take_in
@@ -36,13 +34,6 @@ def fact(candidate: int, *, contentkey: str | None = None) -> Envelope:
         correlationid="c",
         contentkey=contentkey,
     )
-
-
-async def until(check, seconds: float = 10.0):  # type: ignore[no-untyped-def]
-    end = asyncio.get_running_loop().time() + seconds
-    while not check():
-        assert asyncio.get_running_loop().time() < end, "waited too long"
-        await asyncio.sleep(0.02)
 
 
 async def holds(broker: Broker, queue: str, wanted: int) -> None:
@@ -72,70 +63,6 @@ async def link(broker: Broker):  # type: ignore[no-untyped-def]
     yield link, publisher
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-
-
-async def test_an_unroutable_message_is_an_error_and_not_a_success(link) -> None:  # type: ignore[no-untyped-def]
-    with pytest.raises(PermanentError, match="no queue takes"):
-        await link[1].publish(b"{}", "nobody.listens.v1")
-
-
-async def test_one_bad_message_in_a_batch_is_set_aside_alone(link, broker: Broker) -> None:  # type: ignore[no-untyped-def]
-    done: list[int] = []
-
-    async def handle(batch: list[Envelope]) -> None:
-        ids = [item.data.candidate_id for item in batch]
-        if 13 in ids:
-            raise PermanentError("thirteen is not liked")
-        done.extend(ids)
-
-    for number in range(30):
-        await link[1].publish(encode(fact(number)), "candidate.updated.v1")
-    await link[1].publish(b"not json", "candidate.updated.v1")
-    consumer = Consumer(link[0], link[1], WORKFLOW, handle, Metrics("test"), batch_size=30, batch_wait_seconds=0.2)  # type: ignore[arg-type]
-    task = asyncio.create_task(consumer.run())
-    await until(lambda: len(done) == 29)
-    consumer.stop()
-    await task
-    assert sorted(done) == [n for n in range(30) if n != 13]
-    await holds(broker, WORKFLOW.dead, 2)
-    await holds(broker, WORKFLOW.name, 0)
-
-
-async def test_a_message_that_fails_for_now_comes_back_with_its_attempt_counted(link, broker: Broker) -> None:  # type: ignore[no-untyped-def]
-    tries: list[int] = []
-
-    async def handle(batch: list[Envelope]) -> None:
-        tries.append(len(batch))
-        if len(tries) == 1:
-            raise TransientError("not yet")
-
-    await link[1].publish(encode(fact(1)), "candidate.updated.v1")
-    consumer = Consumer(link[0], link[1], WORKFLOW, handle, Metrics("test"))  # type: ignore[arg-type]
-    task = asyncio.create_task(consumer.run())
-    await until(lambda: len(tries) == 2)
-    consumer.stop()
-    await task
-    await holds(broker, WORKFLOW.dead, 0)
-
-
-async def test_stopping_gives_back_what_was_not_handled(link, broker: Broker) -> None:  # type: ignore[no-untyped-def]
-    started = asyncio.Event()
-    handled: list[Envelope] = []
-
-    async def handle(batch: list[Envelope]) -> None:
-        started.set()
-        await asyncio.sleep(0.3)
-        handled.extend(batch)
-
-    for number in range(50):
-        await link[1].publish(encode(fact(number)), "candidate.updated.v1")
-    consumer = Consumer(link[0], link[1], WORKFLOW, handle, Metrics("test"), batch_size=10)  # type: ignore[arg-type]
-    task = asyncio.create_task(consumer.run())
-    await started.wait()
-    consumer.stop()
-    await task
-    assert 1 <= len(handled) <= 10
-    await holds(broker, WORKFLOW.name, 50 - len(handled))
 
 
 async def test_the_inbox_knows_a_message_by_id_and_by_content(database: str) -> None:

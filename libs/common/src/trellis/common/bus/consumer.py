@@ -102,7 +102,7 @@ class Consumer:
             try:
                 await self._consume(waiting.result())
             except StoreAwayError:
-                await asyncio.sleep(5.0)  # what was in hand went back to the broker
+                await self._pause(5.0)  # what was in hand went back to the broker
             except (
                 aio_pika.exceptions.AMQPError,
                 aiormq.exceptions.ChannelInvalidStateError,
@@ -138,6 +138,14 @@ class Consumer:
         finally:
             if not channel.is_closed:
                 await channel.close()
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait so long, or until `stop`."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+        except TimeoutError:
+            return
 
     async def _gather(self, inbox: asyncio.Queue[AbstractIncomingMessage | None]) -> list[AbstractIncomingMessage]:
         first = await inbox.get()
@@ -220,7 +228,7 @@ class Consumer:
                 if time.monotonic() > deadline or self._stopping.is_set():
                     raise
                 delay = full_jitter(attempt, random.random())  # noqa: S311 - jitter
-                await asyncio.sleep(min(delay.total_seconds(), 5.0))
+                await self._pause(min(delay.total_seconds(), 5.0))
 
     async def _refuse(self, delivery: Delivery, error: Exception) -> None:
         bound = MOST_ATTEMPTS if isinstance(error, TransientError) else MOST_BUG_ATTEMPTS
