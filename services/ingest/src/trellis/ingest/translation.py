@@ -14,10 +14,8 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from pydantic import ValidationError
-
 from trellis.common.contracts import facts
-from trellis.common.contracts.envelope import Envelope, Message, explain
+from trellis.common.contracts.envelope import Envelope, Message
 from trellis.common.contracts.facts import ApplicationSnapshot, ApplicationStatus, FieldValue, SignalKind, Stage
 from trellis.common.contracts.identifiers import (
     AccountId,
@@ -28,8 +26,7 @@ from trellis.common.contracts.identifiers import (
     StageId,
     stable_id,
 )
-from trellis.ingest import webhooks
-from trellis.ingest.webhooks import ApplicationShape, CoderbyteBody, GreenhouseBody, JobShape, Shape, UnreadableBody
+from trellis.ingest.webhooks import PAYLOADS, ApplicationShape, CoderbyteBody, GreenhouseBody, JobShape, UnreadableBody
 
 SOURCE: Final = "trellis/ingest"
 _FIELD_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -75,25 +72,15 @@ def delivery_id(endpoint: UUID, event_id: str, digest: str) -> UUID:
 
 
 def to_facts(body: GreenhouseBody, delivery: Delivery, rules: Rules) -> list[Envelope]:
-    """Return the facts that a webhook of Greenhouse's tells; none for an action without use for us.
-
-    Raises:
-        UnreadableBody: The action is known and its payload is not of the action's shape.
-    """
-    reading = _READINGS.get(body.action)
-    if reading is None:
+    """Return the facts that a webhook of Greenhouse's tells; none for an action without use for us."""
+    if body.payload is None:
         return []
-    try:
-        payload = reading.shape.model_validate(body.payload)
-    except ValidationError as error:
-        raise UnreadableBody("wrong_shape", f"payload of {body.action}: {explain(error)}") from None
-    message = reading.translate(payload, rules)
-    return [_envelope(message, delivery, body.action)]
+    return [_envelope(_TRANSLATIONS[body.action](body.payload, rules), delivery, body.action)]
 
 
 def is_known(action: str) -> bool:
     """Whether *action* is translated; others are counted together."""
-    return action in _READINGS
+    return action in PAYLOADS
 
 
 def signal_kind(operation: str) -> SignalKind | None:
@@ -309,33 +296,25 @@ def _stage_deleted(payload: Any, _rules: Rules) -> Message:
     return facts.StageDeleted(stage_id=payload.job_interview_stage.id, job_id=payload.job_interview_stage.job_id)
 
 
-@dataclass(frozen=True, slots=True)
-class _Reading:
-    """How one action is read: the shape of its payload, and what becomes of it."""
-
-    shape: type[Shape]
-    translate: Callable[[Any, Rules], Message]
-
-
-_READINGS: Final[dict[str, _Reading]] = {
-    "candidate_stage_change": _Reading(webhooks.ApplicationPayload, _about(facts.ApplicationStageChanged)),
-    "new_candidate_application": _Reading(webhooks.ApplicationPayload, _created),
-    "new_prospect_application": _Reading(webhooks.ApplicationPayload, _prospect),
-    "application_updated": _Reading(webhooks.ApplicationPayload, _about(facts.ApplicationUpdated)),
-    "reject_candidate": _Reading(webhooks.ApplicationPayload, _about(facts.ApplicationRejected)),
-    "unreject_candidate": _Reading(webhooks.ApplicationPayload, _about(facts.ApplicationUnrejected)),
-    "hire_candidate": _Reading(webhooks.ApplicationPayload, _hired),
-    "unhire_candidate": _Reading(webhooks.ApplicationPayload, _about(facts.ApplicationUnhired)),
-    "delete_application": _Reading(webhooks.DeletedApplicationPayload, _application_deleted),
-    "update_candidate": _Reading(webhooks.CandidatePayload, _candidate_updated),
-    "merge_candidate": _Reading(webhooks.MergePayload, _candidate_merged),
-    "delete_candidate": _Reading(webhooks.DeletedPersonPayload, _candidate_deleted),
-    "candidate_anonymized": _Reading(webhooks.AnonymizedPayload, _candidate_anonymized),
-    "job_updated": _Reading(webhooks.JobPayload, _job_changed),
-    "job_deleted": _Reading(webhooks.JobPayload, _job_deleted),
-    "job_interview_stage_deleted": _Reading(webhooks.DeletedStagePayload, _stage_deleted),
+_TRANSLATIONS: Final[dict[str, Callable[[Any, Rules], Message]]] = {
+    "candidate_stage_change": _about(facts.ApplicationStageChanged),
+    "new_candidate_application": _created,
+    "new_prospect_application": _prospect,
+    "application_updated": _about(facts.ApplicationUpdated),
+    "reject_candidate": _about(facts.ApplicationRejected),
+    "unreject_candidate": _about(facts.ApplicationUnrejected),
+    "hire_candidate": _hired,
+    "unhire_candidate": _about(facts.ApplicationUnhired),
+    "delete_application": _application_deleted,
+    "update_candidate": _candidate_updated,
+    "merge_candidate": _candidate_merged,
+    "delete_candidate": _candidate_deleted,
+    "candidate_anonymized": _candidate_anonymized,
+    "job_updated": _job_changed,
+    "job_deleted": _job_deleted,
+    "job_interview_stage_deleted": _stage_deleted,
 }
-"""Every action that is translated (greenhouse fact sheet, 2.3)."""
+"""What becomes of the payload of each action that is read."""
 
 _OPERATIONS: Final = {
     "candidate_joined": SignalKind.STARTED,

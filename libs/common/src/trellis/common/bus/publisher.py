@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Mapping
 from typing import Protocol, cast
-from uuid import uuid4
 
 import aio_pika
 import aiormq
@@ -55,17 +55,18 @@ class BrokerPublisher:
     def __init__(self, link: BrokerLink) -> None:
         self._channel: AbstractChannel | None = None
         self._lock = asyncio.Lock()
+        self._numbers = itertools.count(1)
         self._link = link
         link.on_connect(self._open)
 
     async def _open(self, connection: AbstractConnection) -> None:
         self._channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
 
-    async def _usable(self) -> aiormq.Channel:
+    async def _usable(self, deadline: float) -> aiormq.Channel:
         if not self._link.is_up:
             raise BrokerAwayError("no connection to the broker")
         if self._channel is None or self._channel.is_closed:
-            async with self._lock:
+            async with asyncio.timeout_at(deadline), self._lock:
                 if self._channel is None or self._channel.is_closed:
                     await self._open(await self._link.connection())
         if self._channel is None:
@@ -83,27 +84,29 @@ class BrokerPublisher:
         wait_seconds: float = 5.0,
     ) -> None:
         """See `Publisher.publish`."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + wait_seconds
         properties = aiormq.spec.Basic.Properties(
             content_type=CONTENT_TYPE,
             delivery_mode=aio_pika.DeliveryMode.PERSISTENT.value,
-            # A fresh id for each attempt: two publishes in flight with one id on a channel are
+            # A number of its own for each attempt: two publishes in flight with one id on a channel are
             # confused when one is returned. The message's own id is in the envelope.
-            message_id=uuid4().hex,
+            message_id=str(next(self._numbers)),
             message_type=routing_key,
             headers=dict(headers) if headers else None,
         )
         try:
-            async with asyncio.timeout(wait_seconds):
-                channel = await self._usable()
-                # Not waiting for the socket lets others write meanwhile; callers bound what is in flight.
-                confirm = await channel.basic_publish(
-                    body,
-                    exchange="" if queue else EXCHANGE,
-                    routing_key=queue or routing_key,
-                    properties=properties,
-                    mandatory=True,
-                    wait=False,
-                )
+            channel = await self._usable(deadline)
+            # Not waiting for the socket lets others write meanwhile; callers bound what is in flight.
+            confirm = await channel.basic_publish(
+                body,
+                exchange="" if queue else EXCHANGE,
+                routing_key=queue or routing_key,
+                properties=properties,
+                mandatory=True,
+                wait=False,
+                timeout=deadline - loop.time(),
+            )
         except aio_pika.exceptions.PublishError as error:
             raise PermanentError(f"no queue takes {queue or routing_key}; apply the topology") from error
         except (

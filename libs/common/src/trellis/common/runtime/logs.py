@@ -73,7 +73,6 @@ def configure(service: str, version: str, level: str) -> None:
     """Set up structlog for the process; third-party loggers go through the same filter, warnings and up."""
     structlog.configure(
         processors=[
-            structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             _Stamp(service, version),
             _safe_exception,
@@ -81,7 +80,7 @@ def configure(service: str, version: str, level: str) -> None:
             _render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
-        logger_factory=structlog.WriteLoggerFactory(sys.stdout),
+        logger_factory=structlog.BytesLoggerFactory(sys.stdout.buffer),
         cache_logger_on_first_use=True,
     )
     root = logging.getLogger()
@@ -127,8 +126,8 @@ def _allow_list(_logger: object, _method: str, event: structlog.typing.EventDict
     return event
 
 
-def _render(_logger: object, _method: str, event: structlog.typing.EventDict) -> str:
-    return to_json(event, fallback=repr).decode()
+def _render(_logger: object, _method: str, event: structlog.typing.EventDict) -> bytes:
+    return to_json(event, fallback=repr)
 
 
 class _Bridge(logging.Handler):
