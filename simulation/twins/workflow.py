@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from simulation.process import Process
-from simulation.twins.memory import Memory, Session, tx
+from simulation.twins.memory import Memory, Row, Session, tx
 from trellis.common.contracts.identifiers import AccountId, ApplicationId, stream_id
 from trellis.common.errors import ConflictError
 from trellis.common.store.postgres import Connection
@@ -17,6 +18,9 @@ from trellis.workflow.adapters.event_store import Appended, Recorded
 from trellis.workflow.adapters.timer_store import Timer
 from trellis.workflow.domain.application import Application
 from trellis.workflow.domain.rules import Workflow, Workflows
+
+MOST_DUE = 200
+"""As many as `adapters/timer_store.py` reads at once."""
 
 
 class MemoryStore(Session):
@@ -38,7 +42,7 @@ class MemoryStore(Session):
         for stream in streams:
             found[stream] = []
             while (row := opened.get("event", (stream, len(found[stream]) + 1))) is not None:
-                found[stream].append(row["recorded"])
+                found[stream].append(row["loaded"])
         return found
 
     async def append(self, connection: Connection, batch: Sequence[Appended]) -> None:
@@ -57,7 +61,8 @@ class MemoryStore(Session):
                     correlationid=item.correlationid,
                     message=item.message if number == 0 else None,
                 )
-                row = {"recorded": recorded, "account": item.account, "stream": item.stream}
+                loaded = replace(recorded, message=None) if number == 0 else recorded
+                row = {"recorded": recorded, "loaded": loaded, "account": item.account, "stream": item.stream}
                 if not await opened.insert("event", (item.stream, version), row):
                     raise ConflictError("an event lost a race for its stream")
 
@@ -77,7 +82,7 @@ class MemoryStore(Session):
         opened = tx(connection)
         await opened.statement("applications of candidates")
         found: dict[tuple[AccountId, int], list[ApplicationId]] = {}
-        for (account, application), row in opened.rows("application"):
+        for (account, application), row in sorted(opened.rows("application"), key=_key):
             if (account, row["candidate"]) in pairs:
                 found.setdefault((account, row["candidate"]), []).append(application)
         return found
@@ -105,7 +110,7 @@ class MemoryStore(Session):
         opened = tx(connection)
         await opened.statement("due timers")
         rows = [row for _, row in opened.rows("timer") if row["due_at"] <= now]
-        return [_timer(row["timer"], row["generation"], row["due_at"]) for row in sorted(rows, key=_due_at)]
+        return [_timer(row["timer"], row["generation"], row["due_at"]) for row in sorted(rows, key=_due_at)[:MOST_DUE]]
 
     async def remove(self, connection: Connection, timers: Sequence[Timer]) -> None:
         """See `Store.remove`."""
@@ -128,6 +133,10 @@ class MemoryStore(Session):
     async def next_due(self, connection: Connection) -> datetime | None:
         """See `Store.next_due`."""
         return min((row["due_at"] for _, row in tx(connection).rows("timer")), default=None)
+
+
+def _key(item: tuple[tuple[AccountId, ApplicationId], Row]) -> tuple[AccountId, ApplicationId]:
+    return item[0]
 
 
 def _due_at(row: dict[str, datetime]) -> datetime:
