@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from tests.integration.assessments.bench import ACME, TEST, WHO, Bench
 
@@ -84,6 +86,35 @@ async def test_after_an_erasure_nothing_is_read_or_matched_any_more(bench: Bench
     await bench.run(rounds=3)
     assert bench.twin.calls["report"] == before
     assert await bench.results() == []
+
+
+class ErasesMeanwhile:
+    """Coderbyte, with the candidate erased while the answer to a reading is on its way."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+
+    async def reports(self, *asked: Any) -> Any:
+        found = await self._bench.twin.reports(*asked)
+        await self._bench.take(self._bench.envelope(CandidateDeleted(candidate_id=CandidateId(100))))
+        return found
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._bench.twin, name)
+
+
+async def test_a_report_that_was_being_read_when_its_person_was_erased_is_not_kept(bench: Bench) -> None:
+    await bench.take(bench.invite())
+    await bench.run()
+    bench.twin.submit(WHO, TEST)
+    await bench.take(bench.signal(SignalKind.COMPLETED))
+    bench.port = ErasesMeanwhile(bench)
+    assert await bench.replica().reports.read_due() == 1
+    (row,) = await bench.fetch("select erased_at, poll_at from invite")
+    assert row["erased_at"] is not None
+    assert row["poll_at"] is None
+    assert await bench.fetch("select 1 from result") == []
+    assert await bench.fetch("select 1 from data_key where subject = 'candidate:100'") == []
 
 
 async def test_erasing_takes_the_unmatched_signals_of_that_address_along(bench: Bench) -> None:

@@ -67,6 +67,8 @@ class PeopleStore:
     ) -> int:
         """Drop the candidate's key and every trace of the address; the rows stay with their ids.
 
+        A reading under way loses its lease, so that what it brings is not kept under a new key.
+
         Args:
             connection: The caller's transaction.
             account: The tenant.
@@ -91,7 +93,8 @@ class PeopleStore:
         )
         await connection.execute(
             "update invite set address = null, address_hash = null, link = null, known_attempts = '{}', poll_at = null, "
-            "poll_step = null, overdue_at = null, erased_at = coalesce(erased_at, clock_timestamp()) "
+            "poll_step = null, overdue_at = null, lease_until = null, lease_token = null, "
+            "erased_at = coalesce(erased_at, clock_timestamp()) "
             "where account_id = $1 and command_id = any($2::uuid[])",
             account,
             commands,
