@@ -108,6 +108,11 @@ def faults(arguments: Sequence[str]) -> int:
     return testing.faults(arguments)
 
 
+def mutate(arguments: Sequence[str]) -> int:
+    """Plant small mistakes in the cores and print the part their tests notice: mutate [MODULE …], --json."""
+    return testing.mutate(arguments)
+
+
 def setup(arguments: Sequence[str]) -> int:
     """Build the Python environment, as every other command does when it needs it."""
     _only_flag(arguments)
@@ -131,7 +136,7 @@ COMMANDS: dict[str, Command] = {
     command.__name__: command
     for command in (
         *(demo, up, down, start, stop, logs, psql, trellis, env),
-        *(test, lint, bench, simulate, faults, setup, lock, clean),
+        *(test, lint, bench, simulate, faults, mutate, setup, lock, clean),
     )
 }
 

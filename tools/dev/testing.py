@@ -1,4 +1,4 @@
-"""`./dev lint`, `./dev test` and `./dev bench`: the checks, with the servers they need."""
+"""`./dev lint`, `./dev test`, `./dev bench` and their like: the checks, with the servers they need."""
 
 from __future__ import annotations
 
@@ -98,6 +98,12 @@ def simulate(arguments: Sequence[str]) -> int:
     """Run `python -m simulation`, which needs no server; a fixed hash seed lets a seed replay in any process."""
     python = ensure_environment()
     return run([str(python), "-m", "simulation", *arguments], {**os.environ, "PYTHONHASHSEED": "0"})
+
+
+def mutate(arguments: Sequence[str]) -> int:
+    """Run `python -m tools.mutation`, which needs no server."""
+    python = ensure_environment()
+    return run([str(python), "-m", "tools.mutation", *arguments], {**os.environ, "PYTHONHASHSEED": "0"})
 
 
 def _tool(*argv: str) -> int:

@@ -1,0 +1,68 @@
+"""Which modules are mutated, and which tests must notice: those of the core alone, quick ones first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tools.dev.paths import ROOT
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """One module with the tests that cover it, as pytest's arguments."""
+
+    module: str
+    tests: tuple[str, ...]
+
+    @property
+    def short(self) -> str:
+        """Its name as people write it: `workflow.decisions`."""
+        return self.module.removeprefix("trellis.").replace(".domain", "").removeprefix("common.")
+
+    @property
+    def path(self) -> Path:
+        """Its source."""
+        below = Path(*self.module.split(".")).with_suffix(".py")
+        return next(ROOT.glob(f"[ls]*/*/src/{below}"))
+
+
+_WORKFLOW: Final = ("tests/unit/workflow", "tests/properties/workflow")
+_LEDGER: Final = ("tests/unit/common/test_ledger_states.py", "tests/unit/common/test_ledger_recording.py")
+_INGEST: Final = ("tests/unit/ingest/test_translation.py", "tests/properties/ingest")
+_ASSESSMENTS: Final = "tests/unit/assessments"
+
+CORES: Final[tuple[Core, ...]] = (
+    *(
+        Core(f"trellis.workflow.domain.{name}", _WORKFLOW)
+        for name in ("decisions", "judging", "application", "rules", "compiling", "outgoing")
+    ),
+    *(Core(f"trellis.common.ledger.{name}", _LEDGER) for name in ("states", "recording", "changes")),
+    Core("trellis.ingest.signature", ("tests/unit/ingest/test_signature.py", "tests/properties/ingest")),
+    Core("trellis.ingest.translation", _INGEST),
+    Core("trellis.assessments.domain.correlation", (f"{_ASSESSMENTS}/test_correlation.py",)),
+    Core("trellis.assessments.domain.results", (f"{_ASSESSMENTS}/test_results.py", "tests/properties/assessments")),
+    Core("trellis.assessments.domain.polling", (f"{_ASSESSMENTS}/test_results.py",)),
+    Core("trellis.assessments.domain.invites", (f"{_ASSESSMENTS}/test_invites.py",)),
+    Core("trellis.assessments.domain.options", (f"{_ASSESSMENTS}/test_options.py",)),
+)
+
+
+def chosen(names: Sequence[str]) -> list[Core]:
+    """Return the cores that *names* mean, all without names.
+
+    Raises:
+        LookupError: A name means none.
+    """
+    if not names:
+        return list(CORES)
+    for name in names:
+        if not any(_means(name, core) for core in CORES):
+            raise LookupError(f"no core is called {name!r}; there are {', '.join(core.short for core in CORES)}")
+    return [core for core in CORES if any(_means(name, core) for name in names)]
+
+
+def _means(name: str, core: Core) -> bool:
+    return name in (core.module, core.short, *core.short.split("."))
