@@ -46,3 +46,13 @@ def test_a_rejection_in_the_second_of_the_latest_activity_counts_and_is_read_bac
     assert history.state.status is ApplicationStatus.REJECTED
     history.tell(read(ApplicationStatus.ACTIVE))
     assert history.state.status is ApplicationStatus.ACTIVE
+
+
+def test_of_two_moves_in_one_second_long_after_the_creation_the_last_is_read_rather_than_guessed() -> None:
+    history = History()
+    history.tell(f.ApplicationCreated(application=snapshot(CODING)))
+    history.tell(f.ApplicationUpdated(application=snapshot(CODING, 5)))
+    history.tell(entered(CODING, 5))
+    assert kinds(history.tell(entered(REVIEW, 5))) == ["ObservationRequested"]
+    assert history.state.visit is not None
+    assert history.state.visit.stage_id == CODING

@@ -33,3 +33,14 @@ def test_unrejected_within_its_settle_time_it_is_invited_when_that_is_over(histo
     assert kinds(told) == ["StatusChanged"]
     history.tell(SettleElapsed(application_id=APPLICATION, visit=Visit("n1")), handled=at(1))
     assert len(history.of(e.InviteRequested)) == 1
+
+
+@pytest.mark.parametrize("settle", [0, 60])
+def test_an_entry_told_while_it_is_rejected_counts_when_the_rejection_is_taken_back(settle: int) -> None:
+    history = History(workflows(DOCUMENT | {"settle_s": settle}))
+    history.tell(f.ApplicationUpdated(application=snapshot(CODING, 0)))
+    history.tell(f.ApplicationRejected(application=snapshot(None, 1, status=ApplicationStatus.REJECTED)))
+    late = history.tell(f.ApplicationCreated(application=snapshot(CODING, 0)), handled=at(2))
+    assert kinds(late) == ["StageEntered"]
+    told = history.tell(f.ApplicationUnrejected(application=snapshot(CODING, 5)), handled=at(5))
+    assert kinds(told) == ["StatusChanged", "StageSettled", "RulesJudged", "InviteRequested"]

@@ -175,7 +175,9 @@ def _order_by_kind(state: Application, message: Message) -> Literal["late", "equ
     if state.visit is None:
         return "equal"
     if isinstance(message.data, f.ApplicationStageChanged) and state.visit.by_creation:
-        return "equal" if _is_in(state.visit, message.data.application) else "newer"
+        told = message.data.application
+        created_then = _order(told.last_activity_at, state.visit.entered_at) == "equal"
+        return "newer" if created_then and not _is_in(state.visit, told) else "equal"
     if isinstance(message.data, f.ApplicationCreated) and not state.visit.by_creation:
         return "equal" if _is_in(state.visit, message.data.application) else "late"
     return "equal"
@@ -271,7 +273,8 @@ def _enter(
     job = snapshot.job_id if snapshot.job_id is not None else state.job_id
     active = status is ApplicationStatus.ACTIVE and not snapshot.prospect
     applying = [workflow for workflow in workflows.live if workflow.applies_to(job)]
-    settle = settle_of(applying, stage) if active else None
+    settle = None if snapshot.prospect else settle_of(applying, stage)
+    at_once = active and settle == timedelta(0)
     entered = e.StageEntered(
         application_id=state.application_id,
         candidate_id=snapshot.candidate_id,
@@ -282,14 +285,15 @@ def _enter(
         activity_at=entered_at or snapshot.last_activity_at,
         moved_by="unsettled" if state.open_move else "person",
         pins={workflow.name: workflow.version for workflow in applying},
-        settle_due_at=message.handled_at + settle if settle else None,
+        # Out of the running it is due all the same: it counts when a rejection is taken back.
+        settle_due_at=None if settle is None or at_once else message.handled_at + settle,
         found_by=FoundBy.READING if isinstance(message.data, f.ApplicationObserved) else FoundBy.WEBHOOK,
         by_creation=isinstance(message.data, f.ApplicationCreated),
     )
     events: list[e.Event] = [entered]
     if status is not state.status:
         events.append(e.StatusChanged(status=status, activity_at=snapshot.last_activity_at))
-    if active and settle == timedelta(0):
+    if at_once:
         events.append(e.StageSettled(visit=entered.visit))
         events += judge_stage_entry(fold(state, events), workflows)
     return events

@@ -50,7 +50,8 @@ class StageEntered:
         visit: The visit's name; a second event for one visit completes an adopted one.
         activity_at: Greenhouse's time of it; None when it did not say.
         pins: The workflows that apply: name -> version, kept for the whole visit.
-        settle_due_at: When the entry counts; None when it counts at once or no rule waits for it.
+        settle_due_at: When the entry counts, or, of an application out of the running then, as soon as it is in it
+            again; None when it counts at once or no rule waits for it.
         by_creation: The application itself began with it, so nothing came before it.
     """
 
