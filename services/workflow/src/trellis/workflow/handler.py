@@ -195,7 +195,7 @@ class Handler:
         return told
 
     async def _decide(self, connection: Connection, told: Sequence[_Told]) -> dict[UUID, _Stream]:
-        addressed = {(item.account, item.application_id) for item in told}
+        addressed = dict.fromkeys((item.account, item.application_id) for item in told)
         recorded = await self._store.load(connection, [stream_id(*pair) for pair in addressed])
         streams: dict[UUID, _Stream] = {}
         for account, application in addressed:
@@ -209,7 +209,7 @@ class Handler:
             if stream.state.visit is not None
             for name, version in stream.state.visit.pins.items()
         }
-        accounts = {account for account, _ in addressed}
+        accounts = dict.fromkeys(account for account, _ in addressed)
         workflows = await self._store.workflows(connection, accounts, pinned)
         for item in told:
             _decide_one(streams[stream_id(item.account, item.application_id)], item, workflows[item.account])

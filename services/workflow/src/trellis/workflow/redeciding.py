@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+
+from pydantic_core import from_json
 
 from trellis.common.contracts.envelope import decode
 from trellis.common.contracts.identifiers import AccountId, ApplicationId, Visit
@@ -58,7 +59,7 @@ def redecide(
 
 
 def _message(application: ApplicationId, recorded: Recorded) -> Message:
-    raw = json.loads(recorded.message or b"{}")
+    raw = from_json(recorded.message or b"{}")
     if "timer" in raw:
         data = SettleElapsed(application_id=application, visit=Visit(raw["visit"]))
         return Message(name="timer.settle_elapsed", data=data, handled_at=recorded.handled_at)

@@ -6,14 +6,13 @@ Attributes beyond the standard ones are extension attributes, whose names may ho
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from trellis.common.contracts import commands, facts, outcomes
 from trellis.common.contracts.identifiers import AccountId
@@ -167,7 +166,7 @@ def decode(body: bytes) -> Envelope:
             not fit its type. The message names the field and what was expected, never the value.
     """
     try:
-        raw = json.loads(body)
+        raw = from_json(body)
     except ValueError as error:
         raise PermanentError(f"the message is not JSON ({type(error).__name__})") from None
     if not isinstance(raw, dict):
