@@ -4,14 +4,34 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 
 from simulation.history import play
-from simulation.patching import silence
+
+CHUNK = 25
+"""Seeds that a worker plays in one go."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Played:
+    """What some seeds came to.
+
+    Attributes:
+        failed: Seeds that broke a promise, with what they broke.
+        seconds: Seconds of one core.
+    """
+
+    count: int
+    failed: dict[int, list[str]]
+    met: Counter[str]
+    seconds: float
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -21,36 +41,69 @@ def main(arguments: Sequence[str]) -> int:
     which.add_argument("--seeds", type=int, default=1000, metavar="N", help="play N fresh seeds (1000)")
     which.add_argument("--seed", type=int, metavar="S", help="play one seed and tell its story")
     parser.add_argument("--first", type=int, metavar="S", help="play the seeds from S on instead of fresh ones")
+    parser.add_argument(
+        "--workers", type=int, metavar="W", help="processes to play in (one for each core that is free)"
+    )
     parser.add_argument("--json", action="store_true", help="print one object as the last line")
     given = parser.parse_args(arguments)
-    silence()
-    first = given.first if given.first is not None else random.SystemRandom().randrange(10**9)
-    seeds = [given.seed] if given.seed is not None else list(range(first, first + given.seeds))
-    return _play_all(seeds, told=given.seed is not None, as_json=given.json)
+    if given.seed is not None:
+        first, count = given.seed, 1
+        _tell(play(first).story)
+    else:
+        first = given.first if given.first is not None else random.SystemRandom().randrange(10**9)
+        count = given.seeds
+        print(f"{count} histories from seed {first} on")
+    return _report(_play_all(range(first, first + count), given.workers or _free_cores()), as_json=given.json)
 
 
-def _play_all(seeds: Sequence[int], *, told: bool, as_json: bool) -> int:
-    failed: list[int] = []
-    met: Counter[str] = Counter()
-    violations = 0
-    started = time.perf_counter()
+def _free_cores() -> int:
+    cores = len(os.sched_getaffinity(0))
+    return max(1, cores - round(os.getloadavg()[0]))
+
+
+def play_some(seeds: Sequence[int]) -> Played:
+    """Play *seeds* one after the other."""
+    started, met, failed = time.process_time(), Counter[str](), dict[int, list[str]]()
     for seed in seeds:
         outcome = play(seed)
         met += outcome.met
-        violations += len(outcome.violations)
-        if told or (outcome.violations and not failed):
-            _tell(outcome.story)
         if outcome.violations:
-            failed.append(seed)
-            print(f"seed {seed} breaks:", *(f"  {line}" for line in outcome.violations[:5]), sep="\n")
-    seconds = time.perf_counter() - started
-    print(f"{len(seeds)} histories in {seconds:.1f} s, {violations} broken promises")
+            failed[seed] = outcome.violations
+    return Played(count=len(seeds), failed=failed, met=met, seconds=time.process_time() - started)
+
+
+def _play_all(seeds: Sequence[int], workers: int) -> Iterator[Played]:
+    chunks = [seeds[start : start + CHUNK] for start in range(0, len(seeds), CHUNK)]
+    if workers == 1 or len(chunks) == 1:
+        yield from map(play_some, chunks)
+        return
+    with ProcessPoolExecutor(workers) as pool:
+        yield from pool.map(play_some, chunks)
+
+
+def _report(parts: Iterator[Played], *, as_json: bool) -> int:
+    met, failed = Counter[str](), dict[int, list[str]]()
+    count, seconds, started = 0, 0.0, time.perf_counter()
+    for part in parts:
+        if part.failed and not failed:
+            _tell(play(min(part.failed)).story)
+        for seed, violations in part.failed.items():
+            print(f"seed {seed} breaks:", *(f"  {line}" for line in violations[:5]), sep="\n")
+        failed |= part.failed
+        met += part.met
+        count += part.count
+        seconds += part.seconds
+    broken = sum(map(len, failed.values()))
+    print(
+        f"{count} histories in {time.perf_counter() - started:.1f} s, {count / seconds:.1f} a second of one core; "
+        f"{broken} broken promises"
+    )
     if as_json:
         figures = {
-            "histories": len(seeds),
-            "violations": violations,
-            "histories_per_second": round(len(seeds) / seconds, 1),
-            "seeds_failed": failed,
+            "histories": count,
+            "violations": broken,
+            "histories_per_second": round(count / seconds, 1),
+            "seeds_failed": sorted(failed),
             "coverage": dict(sorted(met.items())),
         }
         print(json.dumps(figures))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 from collections import Counter
 from collections.abc import Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any
 
-from simulation import oracle
+from simulation import oracle, quiet
 from simulation.loop import DeadlockError, SeededLoop
 from simulation.patching import EPOCH, installed
 from simulation.process import Process
@@ -30,54 +32,83 @@ from trellis.common.contracts.identifiers import AccountId, ApplicationId, Asses
 from trellis.common.errors import TransientError
 from trellis.greenhouse_actions.domain.readings import Address
 
-FAULTY_SECONDS = 150.0
-"""How long people and faults act."""
 KIND_SECONDS = 3000.0
-"""How long everything has afterwards to end, wait with a date or be parked."""
+"""How long everything has after the faults to end, wait with a date or be parked; most needs seconds."""
+LEAST_MESSAGES = 20
+"""People act until so many messages were under way."""
+LARGE = 0.06
+"""Part of the histories that are large."""
 REVIEW, CODING = "Application Review", "Coding Assessment"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What one history came to."""
+    """What one history came to.
+
+    Attributes:
+        met: What was met, and how often.
+        told: What happened: when, a format and what goes into it.
+        messages: How many messages were under way, repeats not counted.
+        crashes: How many processes died.
+    """
 
     seed: int
     violations: list[str]
-    story: list[str]
     met: Counter[str]
+    told: list[tuple[float, str, tuple[object, ...]]] = field(repr=False)
+    applications: int
+    messages: int
+    crashes: int
+
+    @cached_property
+    def story(self) -> list[str]:
+        """What happened, in words."""
+        return [f"{at:9.3f}  {line.format(*parts)}" for at, line, parts in self.told]
 
 
 def play(seed: int) -> Outcome:
-    """Play the history of *seed* and judge it."""
+    """Play the history of *seed* and judge it; garbage is collected between histories only."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        return _play(seed)
+    finally:
+        if collects:
+            gc.enable()
+
+
+def _play(seed: int) -> Outcome:
     schedule = random.Random(f"{seed} schedule")  # noqa: S311 - a seed is what makes a history repeatable
     loop = SeededLoop(schedule)
     met: Counter[str] = Counter()
     try:
         with installed(loop.time, random.Random(f"{seed} jitter"), met):  # noqa: S311
-            asyncio.set_event_loop(loop)
             world = World(seed, loop)
             world.met = met
             try:
-                loop.run_until_complete(_History(world).run())
+                loop.play(_History(world).run())
                 violations = oracle.judge(world)
             except DeadlockError:
                 violations = ["progress: everybody waits for somebody"]
             _end_all(world, loop)
     finally:
-        asyncio.set_event_loop(None)
         loop.close()
-    return Outcome(seed=seed, violations=violations, story=world.story, met=world.met)
+    return Outcome(
+        seed=seed,
+        violations=violations,
+        met=world.met,
+        told=world.story,
+        applications=sum(len(greenhouse.truth) for greenhouse in world.greenhouses.values()),
+        messages=world.message_count,
+        crashes=world.crashes,
+    )
 
 
 def _end_all(world: World, loop: SeededLoop) -> None:
     """End what still runs, so that nothing of this history is left for the next one to meet."""
     for running in list(world.running):
-        running.process.kill("at the end")
-    tasks = list(asyncio.all_tasks(loop))
-    for task in tasks:
-        task.cancel()
-    if tasks:
-        loop.run_until_complete(asyncio.wait(tasks, timeout=100.0))
+        running.process.kill("the end")
+    loop.end_all()
 
 
 class _History:
@@ -86,7 +117,9 @@ class _History:
     def __init__(self, world: World) -> None:
         self.world = world
         self.draw = world.draw
-        self.background: list[asyncio.Task[Any]] = []
+        self.acting: list[asyncio.Task[Any]] = []
+        self.large = self.draw.random() < LARGE
+        self.faulty_seconds = 150.0 if self.large else 50.0 + self.draw.random() * 80.0
         self.braking: set[AccountId] = set()
         self.addresses: dict[tuple[AccountId, str], ApplicationId] = {}
         world.on_invited = self._invited
@@ -94,41 +127,51 @@ class _History:
 
     async def run(self) -> None:
         """Play it to its end."""
-        world = self.world
+        world, draw = self.world, self.draw
         for service in SERVICES:
-            for replica in range(self.draw.choice((1, 2))):
-                deaths = [self.draw.randrange(5, 250) for _ in range(self.draw.choice((0, 1, 1, 2, 3)))]
-                self._start(world.keep_running(service, replica + 1, deaths))
-            self._start(world.alarm(service))
+            for replica in range(draw.choice((1, 2) if self.large else (1, 1, 2))):
+                deaths = [draw.randrange(5, 250) for _ in range(draw.choice((0, 1, 1, 2, 3) if self.large else (0, 1)))]
+                asyncio.get_running_loop().create_task(world.keep_running(service, replica + 1, deaths))
         self._start(self._outages())
         for account in ACCOUNTS:
-            for _ in range(self.draw.choice((2, 2, 3))):
+            for _ in range(draw.choice((2, 2, 3)) if self.large else draw.choice((1, 1, 1, 1, 2))):
                 self._start(self._application(account))
-        await asyncio.sleep(FAULTY_SECONDS)
+        self._start(self._more())
+        await asyncio.sleep(self.faulty_seconds)
         world.faulty = False
-        world.broker.away = False
+        world.broker.come_back()
         world.rejected.clear()
         for memory in world.memories.values():
             memory.away = False
         world.tell("--- from here on nothing fails any more ---")
-        await asyncio.sleep(KIND_SECONDS)
+        ends, wait = world.loop.time() + KIND_SECONDS, 1.0
+        while not self._is_quiet() and world.loop.time() < ends:
+            await asyncio.sleep(wait)
+            wait = min(wait * 1.5, 30.0)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        self.background.append(asyncio.get_running_loop().create_task(work))
+        self.acting.append(asyncio.get_running_loop().create_task(work))
+
+    def _is_quiet(self) -> bool:
+        """Whether nobody acts any more, no message is under way and no row waits for anything."""
+        self.acting = [task for task in self.acting if not task.done()]
+        return not self.acting and quiet.is_quiet(self.world)
 
     # -- what fails besides single requests
 
     async def _outages(self) -> None:
-        world, crashed = self.world, False
+        world, first = self.world, True
         if self.draw.random() < 0.5:
             self._start(self._brake(self.draw.choice(ACCOUNTS), 10.0 + self.draw.random() * 30.0, after=30.0))
         while world.faulty:
-            await asyncio.sleep(self.draw.expovariate(1 / 25.0))
+            await asyncio.sleep(
+                self.draw.random() * 0.6 * self.faulty_seconds if first else self.draw.expovariate(1 / 25.0)
+            )
             if not world.faulty:
                 return
             kind = self.draw.choice(("crash", "database", "broker", "cut", "credential", "brake"))
-            if not crashed:
-                kind, crashed = "crash", True
+            if first:
+                kind, first = "crash", False
             seconds = self.draw.expovariate(1 / 8.0)
             await self._outage(kind, seconds)
 
@@ -138,28 +181,28 @@ class _History:
         if kind == "crash":
             world.kill(service)
         elif kind == "cut":
-            world.tell(f"{service}: its broker connections are cut")
+            world.tell("{}: its broker connections are cut", service)
             for item in list(world.running):
                 if item.service == service:
                     item.link.cut()
         elif kind == "database":
-            world.tell(f"{service}: its database is away for {seconds:.1f} s")
+            world.tell("{}: its database is away for {:.1f} s", service, seconds)
             world.memories[service].away = True
             await asyncio.sleep(seconds)
             world.memories[service].away = False
         elif kind == "broker":
-            world.tell(f"the broker is away for {seconds:.1f} s")
-            world.broker.away = True
+            world.tell("the broker is away for {:.1f} s", seconds)
+            world.broker.go()
             for item in list(world.running):
                 item.link.cut()
             await asyncio.sleep(seconds)
-            world.broker.away = False
+            world.broker.come_back()
         elif kind == "brake":
             await self._brake(self.draw.choice(ACCOUNTS), 5.0 + seconds)
         else:
             account = self.draw.choice(ACCOUNTS)
             world.ever_rejected.add(account)
-            world.tell(f"{account}: the vendors reject its credentials for {seconds:.1f} s")
+            world.tell("{}: the vendors reject its credentials for {:.1f} s", account, seconds)
             world.rejected.add(account)
             await asyncio.sleep(seconds)
             world.rejected.discard(account)
@@ -180,7 +223,7 @@ class _History:
             self.braking.discard(account)
             return
         on = world.loop.time()
-        world.tell(f"{account}: a person puts the brake on for {seconds:.1f} s")
+        world.tell("{}: a person puts the brake on for {:.1f} s", account, seconds)
         await asyncio.sleep(seconds)
         release_brake(memory, account)
         self.braking.discard(account)
@@ -191,7 +234,7 @@ class _History:
     async def _application(self, account: AccountId) -> None:
         """One application's life, as people lead it."""
         world, greenhouse = self.world, self.world.greenhouses[account]
-        await asyncio.sleep(self.draw.random() * 60.0)
+        await asyncio.sleep(self.draw.random() * 0.4 * self.faulty_seconds)
         start = CODING if self.draw.random() < 0.3 else REVIEW
         view = greenhouse.apply(start, emails=())
         self._address(account, view.id)
@@ -205,6 +248,17 @@ class _History:
             if not world.faulty:
                 return
             self._meddle(account, view.id)
+
+    async def _more(self) -> None:
+        """People act a little more where little has happened."""
+        world = self.world
+        await asyncio.sleep(self.faulty_seconds * 0.6)
+        while world.faulty and world.message_count < LEAST_MESSAGES:
+            account = self.draw.choice(ACCOUNTS)
+            known = list(world.greenhouses[account].truth)
+            if known:
+                self._meddle(account, self.draw.choice(known))
+            await asyncio.sleep(self.draw.random() * 2.0)
 
     def _meddle(self, account: AccountId, application: ApplicationId) -> None:
         world, greenhouse = self.world, self.world.greenhouses[account]
@@ -221,12 +275,12 @@ class _History:
             greenhouse.truth[application] = replace(view, status=ApplicationStatus.ACTIVE)
             greenhouse.enter(application, greenhouse.stage(CODING))
             self._changed(account, application)
-            world.tell(f"{account}: a person takes the rejection of {application} back")
+            world.tell("{}: a person takes the rejection of {} back", account, application)
             self._tell(account, f.ApplicationUnrejected(application=self._snapshot(account, application)))
         elif act == "reject":
             greenhouse.end(application, ApplicationStatus.REJECTED)
             self._changed(account, application)
-            world.tell(f"{account}: a person rejects {application}")
+            world.tell("{}: a person rejects {}", account, application)
             self._tell(account, f.ApplicationRejected(application=self._snapshot(account, application)))
         elif act == "back":
             self._move(account, application, CODING)
@@ -240,7 +294,7 @@ class _History:
             return
         greenhouse.enter(application, stage)
         self._changed(account, application)
-        self.world.tell(f"{account}: a person moves {application} to {name}")
+        self.world.tell("{}: a person moves {} to {}", account, application, name)
         self._tell(account, f.ApplicationStageChanged(application=self._snapshot(account, application)))
 
     def _moved_by_us(self, account: AccountId, application: ApplicationId) -> None:
@@ -262,7 +316,7 @@ class _History:
         candidate = greenhouse.people[greenhouse.truth[application].candidate_id]
         known = (Address(value=address, type="personal"),)
         greenhouse.people[candidate.id] = replace(candidate, addresses=known)
-        self.world.tell(f"{account}: {application} has a new address")
+        self.world.tell("{}: {} has a new address", account, application)
 
     def _snapshot(self, account: AccountId, application: ApplicationId) -> ApplicationSnapshot:
         view = self.world.greenhouses[account].truth[application]
@@ -290,7 +344,8 @@ class _History:
             return
         coderbyte._at = world.now() - timedelta(minutes=1)  # a joining is dated a minute later
         coderbyte.join(address, TEST)
-        world.tell(f"{account}: the candidate {address} joins")
+        world.acted_at[account, address] = world.now()
+        world.tell("{}: the candidate {} joins", account, address)
         self._signal(account, SignalKind.STARTED, address)
         if self.draw.random() < 0.1:
             return
@@ -298,7 +353,8 @@ class _History:
         coderbyte.switches["report.not_ready_reads"] = self.draw.choice((0, 0, 1, 2))
         score = self.draw.choice((20, 55, 71, 90))
         coderbyte.submit(address, TEST, final_score=score, code_score=score)
-        world.tell(f"{account}: the candidate {address} submits, {score} of 100")
+        world.acted_at[account, address] = world.now()
+        world.tell("{}: the candidate {} submits, {} of 100", account, address, score)
         self._signal(account, SignalKind.COMPLETED, address)
 
     def _signal(self, account: AccountId, kind: SignalKind, address: str) -> None:
@@ -320,6 +376,7 @@ class _History:
     def _tell(self, account: AccountId, fact: Message) -> None:
         """Have the edge take a webhook in: late, more than once, out of order, under another delivery's id."""
         world = self.world
+        world.webhooks += 1
         application = getattr(fact, "application", None)
         key = None
         if application is not None:
@@ -333,11 +390,11 @@ class _History:
             accountid=account,
             time=world.now(),
             data=fact,
-            correlationid=f"c-{len(world.story)}",
+            correlationid=f"c-{world.webhooks}",
             contentkey=key,
         )
         self._start(self._carry(envelope, self.draw.random() ** 3 * 20.0 if world.faulty else 0.05))
-        while world.chance(0.25):
+        while world.chance(0.15):
             world.met["fault webhook doubled"] += 1
             again = envelope if key is None or self.draw.random() < 0.5 else replace(envelope, id=world.uuid())
             self._start(self._carry(again, self.draw.random() * 40.0))
@@ -345,4 +402,4 @@ class _History:
     async def _carry(self, envelope: Envelope, seconds: float) -> None:
         await asyncio.sleep(seconds)
         await self.world.accept(envelope)
-        self.world.tell(f"{envelope.accountid}: {envelope.type} enters ({envelope.subject or ''}{envelope.id.hex[:6]})")
+        self.world.tell("{}: {} enters ({})", envelope.accountid, envelope.type, envelope.id.hex[:6])

@@ -223,7 +223,7 @@ def _people_are_obeyed(world: World) -> Iterator[str]:
         for done in world.done:
             if done.account == account and done.kind == "invite" and on + BEGUN_SECONDS < done.left_at < off:
                 yield f"brake: an invite of {account} left at {done.left_at:.3f}, the brake was on since {on:.3f}"
-    for account in world.paused - world.ever_rejected:
+    for account in sorted(world.paused - world.ever_rejected):
         yield f"P7: {account} was paused, and no vendor ever rejected its credentials"
     asked = {
         (row["account"], row["stream"])

@@ -7,6 +7,7 @@ wakes its loops when something is due, so that a poll that would find nothing co
 
 from __future__ import annotations
 
+import asyncio
 import random
 import sys
 import time
@@ -14,12 +15,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import cache
+from types import ModuleType
 from typing import Any
 
 import structlog
 
 from simulation.process import CURRENT
-from trellis.common.bus import consumer
 from trellis.common.ledger import runner
 from trellis.common.store import outbox
 from trellis.greenhouse_actions import observer
@@ -34,14 +36,52 @@ _DATED = (
 )
 
 
-class _Dated(type):
+class _Datetimes(type):
     def __instancecheck__(cls, value: object) -> bool:
         return isinstance(value, datetime)
 
 
+class _Datetime(datetime, metaclass=_Datetimes):
+    """A `datetime` whose present is the history's."""
+
+    seconds: Callable[[], float]
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+        """Return the simulated time."""
+        return EPOCH + timedelta(seconds=cls.seconds())
+
+
+class _InOrder(dict[Any, None]):
+    """A set that keeps the order of its members, whatever their addresses are."""
+
+    def add(self, member: Any) -> None:
+        """Add a member."""
+        self[member] = None
+
+    def discard(self, member: Any) -> None:
+        """Remove a member, if it is one."""
+        self.pop(member, None)
+
+
+class _TaskGroup(asyncio.TaskGroup):
+    """A group that cancels its tasks in the order in which they were made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._tasks = _InOrder()  # type: ignore[assignment]
+
+
+@cache
+def _having(name: str) -> tuple[ModuleType, ...]:
+    """Return the modules that call something by its *name*."""
+    modules = [module for path, module in sorted(sys.modules.items()) if path.startswith("trellis.")]
+    return tuple(module for module in modules if hasattr(module, name))
+
+
 @contextmanager
 def installed(seconds: Callable[[], float], draw: random.Random, met: Counter[str]) -> Iterator[None]:
-    """Replace clock and chance until the block ends.
+    """Replace clock and chance, and drop all log lines, until the block ends: a history tells its own story.
 
     Args:
         seconds: The simulated time.
@@ -49,13 +89,8 @@ def installed(seconds: Callable[[], float], draw: random.Random, met: Counter[st
         met: Counts the failpoints that are passed.
     """
 
-    class Dated(datetime, metaclass=_Dated):
-        @classmethod
-        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
-            return EPOCH + timedelta(seconds=seconds())
-
     def failpoint(name: str) -> None:
-        met[f"failpoint {name}"] += 1
+        met[name] += 1
         process = CURRENT.get()
         if process is not None:
             process.passes(name)
@@ -66,14 +101,17 @@ def installed(seconds: Callable[[], float], draw: random.Random, met: Counter[st
         undo.append((target, name, getattr(target, name)))
         setattr(target, name, value)
 
+    _Datetime.seconds = seconds
     replace(time, "monotonic", lambda: seconds() + 1000.0)
     replace(random, "random", draw.random)
     replace(random, "uniform", draw.uniform)
-    for module in list(sys.modules.values()):
-        if getattr(module, "__name__", "").startswith("trellis.") and hasattr(module, "failpoint"):
-            replace(module, "failpoint", failpoint)
+    replace(asyncio, "TaskGroup", _TaskGroup)
+    for module in _having("failpoint"):
+        replace(module, "failpoint", failpoint)
+    for module in _having("log"):
+        replace(module, "log", _NOBODY)
     for name in _DATED:
-        replace(sys.modules[name], "datetime", Dated)
+        replace(sys.modules[name], "datetime", _Datetime)
     for module in _POLLS:
         replace(module, "POLL_SECONDS", NEVER_POLL)
     try:
@@ -83,15 +121,11 @@ def installed(seconds: Callable[[], float], draw: random.Random, met: Counter[st
             setattr(target, name, value)
 
 
-def silence() -> None:
-    """Drop all log lines: a history tells its own story."""
-    structlog.configure(wrapper_class=_Silent, cache_logger_on_first_use=False)
-    for module in (consumer, runner, outbox, observer):
-        module.log = _Silent(None, [], {})  # type: ignore[attr-defined]
-
-
 class _Silent(structlog.BoundLoggerBase):
     def _nothing(self, *_: object, **__: object) -> None:
         """Say nothing."""
 
     debug = info = warning = error = critical = exception = _nothing
+
+
+_NOBODY = _Silent(None, [], {})

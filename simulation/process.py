@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine
+import types
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextvars import ContextVar
 from typing import Any
 
 CURRENT: ContextVar[Process | None] = ContextVar("process", default=None)
 """The process whose code runs now; None for the world outside."""
+
+
+GOES_ON, LETS_OTHERS = 0.65, 0.93
+"""Up to these draws a step does not wait, and waits for one turn; above them it takes time."""
+
+
+@types.coroutine
+def _turn() -> Generator[None, None, None]:
+    """Let others run first."""
+    yield
 
 
 class KilledError(BaseException):
@@ -24,7 +35,7 @@ class Process:
     Args:
         name: For the story.
         draw: The history's random numbers.
-        tell: Adds a line to the story.
+        tell: Adds a line to the story: a format and what goes into it.
         faults: Whether delays and freezes happen now.
         dies_at: After so many steps it is killed; None never.
     """
@@ -33,7 +44,7 @@ class Process:
         self,
         name: str,
         draw: random.Random,
-        tell: Callable[[str], None],
+        tell: Callable[..., None],
         faults: Callable[[], bool],
         dies_at: int | None = None,
     ) -> None:
@@ -44,39 +55,54 @@ class Process:
         self._tell = tell
         self._faults = faults
         self._dies_at = dies_at
-        self.at_death: dict[Callable[[], None], None] = {}
-        self._tasks: dict[asyncio.Task[Any], None] = {}
+        self.at_death: dict[object, Callable[[], None]] = {}
+        self._tasks: list[asyncio.Task[Any]] = []
         self.ended = asyncio.Event()
 
     def start(self, work: Coroutine[Any, Any, Any]) -> None:
         """Run *work* as part of the process."""
         token = CURRENT.set(self)
         try:
-            task = asyncio.get_running_loop().create_task(work)
+            self._tasks.append(asyncio.get_running_loop().create_task(work))
         finally:
             CURRENT.reset(token)
-        self._tasks[task] = None
-        task.add_done_callback(lambda done: self._tasks.pop(done, None))
 
     async def step(self, label: str, *, may_freeze: bool = True) -> None:
         """Pass one point at which other processes may run, and this one may be frozen or die."""
-        self.check()
+        wait = self.wait_at(label, may_freeze=may_freeze)
+        if wait is not None:
+            await wait
+
+    def wait_at(self, label: str, *, may_freeze: bool = True) -> Awaitable[None] | None:
+        """Pass such a point; what is returned must be awaited, None means that nobody comes between.
+
+        Raises:
+            KilledError: It dies here, or is dead.
+        """
+        if not self.alive:
+            raise KilledError
         self.steps += 1
         if self._dies_at is not None and self.steps >= self._dies_at and self._faults():
-            self.kill(f"at {label}")
+            self.kill(label)
             raise KilledError
         draw = self._draw()
-        if draw < 0.45:
-            return
-        if draw < 0.9 or not self._faults():
-            await asyncio.sleep(0)
-        elif draw < 0.997 or not may_freeze:
-            await asyncio.sleep(self._draw() * 0.2)
+        if draw < GOES_ON:
+            return None
+        if draw < LETS_OTHERS or not self._faults():
+            return self._wait(None)
+        if draw < 0.997 or not may_freeze:
+            return self._wait(self._draw() * 0.2)
+        seconds = self._draw() ** 2 * 60.0
+        self._tell("{}: frozen for {:.1f} s at {}", self.name, seconds, label)
+        return self._wait(seconds)
+
+    async def _wait(self, seconds: float | None) -> None:
+        if seconds is None:
+            await _turn()
         else:
-            seconds = self._draw() ** 2 * 60.0
-            self._tell(f"{self.name}: frozen for {seconds:.1f} s at {label}")
             await asyncio.sleep(seconds)
-        self.check()
+        if not self.alive:
+            raise KilledError
 
     def check(self) -> None:
         """Raise if the process is dead."""
@@ -88,16 +114,17 @@ class Process:
         self.check()
         self.steps += 1
         if self._dies_at is not None and self.steps >= self._dies_at and self._faults():
-            self.kill(f"at failpoint {failpoint}")
+            self.kill(failpoint)
             raise KilledError
 
     def kill(self, where: str) -> None:
         """End it at once: nothing of it has any effect from here on."""
         if self.alive:
             self.alive = False
-            self._tell(f"{self.name}: killed {where}")
-            for action in list(self.at_death):
+            self._tell("{}: killed at {}", self.name, where)
+            for action in list(self.at_death.values()):
                 action()
-            for task in list(self._tasks):
+            for task in self._tasks:
                 task.cancel()
+            self._tasks.clear()
             self.ended.set()

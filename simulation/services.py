@@ -57,19 +57,20 @@ class Running:
     """One process of one service.
 
     Attributes:
-        wakes: What a poll would do.
+        wakes: What a poll of each kind of loop would do.
         invites: What greenhouse-actions answers others with; None elsewhere.
     """
 
     service: str
     process: Process
     link: Link
-    wakes: list[Callable[[], None]]
+    wakes: dict[str, Callable[[], None]]
     invites: Invites | None = None
 
-    def wake(self) -> None:
-        """Have every loop look now."""
-        for wake in self.wakes:
+    def wake(self, name: str) -> None:
+        """Have the loop called *name* look now, if there is one."""
+        wake = self.wakes.get(name)
+        if wake is not None:
             wake()
 
 
@@ -117,7 +118,7 @@ def _go(process: Process, *works: Callable[[], Coroutine[Any, Any, Any]]) -> Non
         except KilledError:
             return
         except Exception as error:  # noqa: BLE001 - as in production: the process ends and is started again
-            process.kill(f"by its own {type(error).__name__}: {error}")
+            process.kill(f"its own {type(error).__name__}: {error}")
 
     for work in works:
         process.start(guarded(work))
@@ -142,7 +143,7 @@ def _workflow(world: World, process: Process) -> Running:
             woken.clear()
 
     _go(process, consumer.run, relay.run, fire)
-    return Running("workflow", process, link, [relay.wake, woken.set])
+    return Running("workflow", process, link, {"relay": relay.wake, "timers": woken.set})
 
 
 def _assessments(world: World, process: Process) -> Running:
@@ -172,7 +173,8 @@ def _assessments(world: World, process: Process) -> Running:
     )
     consumer = Consumer(cast(Any, link), publisher, ASSESSMENTS, handler.handle_batch, _METRICS, batch_size=20)
     _go(process, consumer.run, runner.run, reports.run, relay.run)
-    return Running("assessments", process, link, [runner.wake, reports.wake, relay.wake])
+    wakes = {"runner": runner.wake, "reports": reports.wake, "relay": relay.wake}
+    return Running("assessments", process, link, wakes)
 
 
 def _greenhouse_actions(world: World, process: Process) -> Running:
@@ -192,7 +194,8 @@ def _greenhouse_actions(world: World, process: Process) -> Running:
     consumer = Consumer(cast(Any, link), publisher, GREENHOUSE_ACTIONS, handler.handle, _METRICS, batch_size=20)
     _go(process, consumer.run, runner.run, relay.run, observer.run)
     invites = Invites(harvests, pauses, pauses)
-    return Running("greenhouse-actions", process, link, [runner.wake, observer.wake, relay.wake], invites)
+    wakes = {"runner": runner.wake, "observer": observer.wake, "relay": relay.wake}
+    return Running("greenhouse-actions", process, link, wakes, invites)
 
 
 class SimulatedGatekeeper:

@@ -44,7 +44,11 @@ REQUEST_SECONDS = 8.0
 
 @dataclass(frozen=True, kw_only=True)
 class Done:
-    """One effect that a vendor carried out: all that the oracle knows of our doing."""
+    """One effect that a vendor carried out: all that the oracle knows of our doing.
+
+    Attributes:
+        left_at: When its request left; for an invite, which nothing checks once it was handed over, when it was.
+    """
 
     account: AccountId
     kind: str
@@ -233,6 +237,7 @@ class SimulatedCoderbyte:
     async def invite(self, organization: Organization, request: c.InviteRequest) -> c.Seen:
         """See `Coderbyte.invite`."""
         account, world = organization.account, self._world
+        left_at = world.loop.time()
         # Frozen between the last check and the first byte is what remains of P3; only `hold` answers for it.
         await self._process.step("an invite to Coderbyte", may_freeze=not world.lists_pending)
         if account in world.rejected:
@@ -242,7 +247,6 @@ class SimulatedCoderbyte:
             return c.NeverLeft(reason="ClientConnectorError")
         if fate == "429":
             return c.Answered(status=429, body=b"", retry_after="3")
-        left_at = world.loop.time()
         arrived: asyncio.Future[c.Seen] = asyncio.get_running_loop().create_future()
 
         def arrive() -> None:
@@ -308,16 +312,16 @@ async def asked(process: Process | None, work: Coroutine[Any, Any, _T]) -> _T:
         if not answer.done():
             answer.set_result(found)
 
+    def died() -> None:
+        if not answer.done():
+            answer.set_exception(TransientError("the other service died"))
+
     process.start(serve())
-    ended = asyncio.ensure_future(process.ended.wait())
-    either: set[asyncio.Future[Any]] = {answer, ended}
+    process.at_death[answer] = died
     try:
         async with asyncio.timeout(8.0):
-            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            return await answer
     except TimeoutError:
         raise TransientError("the other service did not answer in time") from None
     finally:
-        ended.cancel()
-    if not answer.done():
-        raise TransientError("the other service died")
-    return answer.result()
+        process.at_death.pop(answer, None)

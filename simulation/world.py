@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 from uuid import UUID
 
 from tests.fakes.coderbyte import CoderbyteTwin
 from tests.fakes.harvest import SERVICE_USER, FakeHarvest
 
+from simulation.alarm import alarms
 from simulation.patching import EPOCH
 from simulation.process import Process
 from simulation.services import Running, definition, start_service
@@ -24,7 +26,6 @@ from trellis.assessments.domain import options
 from trellis.common.contracts.envelope import Envelope, encode
 from trellis.common.contracts.identifiers import AccountId, ApplicationId, StageId
 from trellis.common.errors import BrokerAwayError
-from trellis.common.ledger.states import State
 from trellis.common.runtime.keyring import Keyring, NamedKey
 from trellis.greenhouse_actions.connection import Connection, ConnectionSettings
 
@@ -51,18 +52,22 @@ class World:
         faulty: Faults happen now; once it is cleared the world is kind.
         ever_rejected: Those that it was ever true of.
         paused: Accounts that were seen paused.
+        webhooks: How many facts the vendors told, repeats not counted.
+        crashes: How many processes died.
+        acted_at: When the candidate with an address did something in Coderbyte last.
         moves_left: Applications for which a move of ours left, whether it arrived or not.
         braked: Account, when a brake on it was on, and when it was taken off.
         rejected: Accounts whose credentials the vendors reject now.
         accepted: Every fact that entered, by the id under which it was accepted first.
         done: What the vendors carried out for us, in order.
-        story: What happened, in words.
+        story: What happened: when, a format and what goes into it.
         met: What was met, for coverage.
     """
 
     def __init__(self, seed: int, loop: Any) -> None:
         self.draw = random.Random(seed)  # noqa: S311 - a seed is what makes a history repeatable
         self.loop = loop
+        self._seconds, self._now = 0.0, EPOCH
         self.keyring = KEYRING
         self.faulty = True
         self.rejected: set[AccountId] = set()
@@ -72,26 +77,28 @@ class World:
         self.braked: list[tuple[AccountId, float, float]] = []
         self.accepted: list[Envelope] = []
         self.done: list[Done] = []
-        self.story: list[str] = []
+        self.story: list[tuple[float, str, tuple[object, ...]]] = []
         self.met: Counter[str] = Counter()
         self.lists_pending = self.draw.random() < 0.3
         self.sluggish = self.draw.random() < 0.3
         self.settle_seconds = self.draw.choice((0, 0, 4))
         self.greenhouses = {account: FakeHarvest() for account in ACCOUNTS}
         self.coderbytes = {account: CoderbyteTwin() for account in ACCOUNTS}
-        coderbyte = _CODERBYTE | {"lookup.lists_pending_invites": self.lists_pending}
-        if self.lists_pending:
-            coderbyte["invite.on_unknown"] = "resend_once"
-        self.organizations = {account: _organization(account, coderbyte) for account in ACCOUNTS}
+        self.organizations = {account: _organization(account, self.lists_pending) for account in ACCOUNTS}
         self.connections = {account: _connection(account) for account in ACCOUNTS}
         for twin in self.coderbytes.values():
             twin.add_assessment(TEST)
             twin.switches["lookup.lists_pending_invites"] = self.lists_pending
         workflow = definition(self.settle_seconds)
         self.versions = {(workflow.name, workflow.version): workflow}
-        self.memories = {name: Memory(self.now, self._is_cut, lambda: self.chance(0.002)) for name in SERVICES}
+        self.memories = {name: Memory(self.now, self._is_cut, self._is_deadlocked) for name in SERVICES}
+        for name, memory in self.memories.items():
+            memory.on_change = self._watched(name, memory)
         self.broker = Broker(self.draw, lambda: self.faulty)
         self.running: list[Running] = []
+        self.webhooks = 0
+        self.crashes = 0
+        self.acted_at: dict[tuple[AccountId, str], datetime] = {}
         self.on_invited: Callable[[AccountId, str], None] = lambda account, address: None
         self.on_moved: Callable[[AccountId, ApplicationId], None] = lambda account, application: None
         self.changes: dict[tuple[AccountId, ApplicationId], list[tuple[float, StageId | None, bool]]] = {}
@@ -101,7 +108,10 @@ class World:
 
     def now(self) -> datetime:
         """Return the simulated time."""
-        return EPOCH + timedelta(seconds=self.loop.time())
+        seconds = self.loop.time()
+        if seconds != self._seconds:
+            self._seconds, self._now = seconds, EPOCH + timedelta(seconds=seconds)
+        return self._now
 
     def chance(self, part: float) -> bool:
         """Draw whether a fault happens now."""
@@ -109,6 +119,9 @@ class World:
 
     def _is_cut(self) -> bool:
         return self.chance(0.01)
+
+    def _is_deadlocked(self) -> bool:
+        return self.chance(0.002)
 
     def fate(self) -> str:
         """Draw what becomes of one write to a vendor."""
@@ -119,7 +132,7 @@ class World:
         fate = fates[sum(draw >= bound for bound in bounds)]
         if fate != "fine":
             self.met[f"fault {fate}"] += 1
-            self.tell(f"a write meets: {fate}")
+            self.tell("a write meets: {}", fate)
         return fate
 
     def trip(self) -> float:
@@ -138,9 +151,14 @@ class World:
         """Return a fresh id."""
         return UUID(int=self.draw.getrandbits(128), version=4)
 
-    def tell(self, line: str) -> None:
-        """Add a line to the story."""
-        self.story.append(f"{self.loop.time():9.3f}  {line}")
+    def tell(self, line: str, *parts: object) -> None:
+        """Add a line to the story; the words are put together when somebody reads it."""
+        self.story.append((self.loop.time(), line, parts))
+
+    @property
+    def message_count(self) -> int:
+        """How many messages were under way, repeats not counted."""
+        return self.webhooks + sum(len(memory.table("outbox")) for memory in self.memories.values())
 
     # -- what the vendors did for us
 
@@ -148,7 +166,7 @@ class World:
         """Record one effect."""
         self.done.append(done)
         self.met[f"effect {done.kind}"] += 1
-        self.tell(f"{done.account}: {done.kind} on {done.application} is made {done.detail}")
+        self.tell("{}: {} on {} is made {}", done.account, done.kind, done.application, done.detail)
 
     def moved_by_us(self, account: AccountId, application: ApplicationId) -> None:
         """Hear of a move of ours, as Greenhouse's webhook tells of it."""
@@ -192,64 +210,47 @@ class World:
             running = start_service(self, service, process)
             self.running.append(running)
             await process.ended.wait()
+            self.crashes += 1
             self.met[f"crash {service}"] += 1
             self.running.remove(running)
             running.link.cut()
             await asyncio.sleep(0.2 + self.draw.random() * 8.0)
 
-    async def alarm(self, service: str) -> None:
-        """Wake the loops of *service* when something in its database is due: what their polls would do."""
-        memory = self.memories[service]
-        while True:
-            memory.changed.clear()
-            self.paused |= {row["account"] for row in memory.table("pause").values()}
-            due, now = next_due(memory), self.now()
-            wait = 60.0 if due is None else max((due - now).total_seconds(), 0.5) + 0.001
-            if due is None or due > now:
-                try:
-                    async with asyncio.timeout(wait):
-                        await memory.changed.wait()
-                    continue
-                except TimeoutError:
-                    pass
-            else:
-                await asyncio.sleep(0.5)
-            for item in self.running:
-                if item.service == service and item.process.alive:
-                    item.wake()
+    def _watched(self, service: str, memory: Memory) -> Callable[[Iterable[str]], None]:
+        """Return what is told of every commit: what became due, and who is paused."""
+        waiting = alarms(self.loop, self.now, memory, lambda name: self._wake(service, name))
+
+        def changed(tables: Iterable[str]) -> None:
+            for table in tables:
+                if table in waiting:
+                    waiting[table].look_soon()
+            if "pause" in tables:
+                self.paused |= {row["account"] for row in memory.table("pause").values()}
+
+        return changed
+
+    def _wake(self, service: str, name: str) -> None:
+        for item in self.running:
+            if item.service == service and item.process.alive:
+                item.wake(name)
 
     def kill(self, service: str) -> None:
         """Kill one process of *service* now."""
         running = self.process_of(service)
         if running is not None:
-            running.process.kill("at random")
+            running.process.kill("random")
 
 
-def next_due(memory: Memory) -> datetime | None:
-    """Return when something in *memory* is due next; what a brake holds is not."""
-    times: list[datetime] = []
-    for row in memory.table("intent").values():
-        if row["state"] is State.ATTEMPTING:
-            times.append(row["deadline_at"])
-        elif row["state"] in (State.WAITING, State.UNKNOWN):
-            times.append(max(row["due_at"], row["lease_until"] or row["due_at"]))
-    for row in memory.table("outbox").values():
-        if row["sent"] is None:
-            times.append(row["lease"] or row["at"])
-    for row in memory.table("invite").values():
-        if row["poll_at"] is not None:
-            times.append(max(row["poll_at"], row["lease_until"] or row["poll_at"]))
-    for row in memory.table("observation").values():
-        times.append(max(row["due_at"], row["lease_until"] or row["due_at"]))
-    times += [row["due_at"] for row in memory.table("timer").values()]
-    return min(times, default=None)
-
-
-def _organization(account: AccountId, settings: dict[str, object]) -> Organization:
+@cache
+def _organization(account: AccountId, lists_pending: bool) -> Organization:
+    settings = _CODERBYTE | {"lookup.lists_pending_invites": lists_pending}
+    if lists_pending:
+        settings["invite.on_unknown"] = "resend_once"
     parsed = options.parse(settings)
     return Organization(account=account, base_url="", organization_id=account, api_key="key", options=parsed)
 
 
+@cache
 def _connection(account: AccountId) -> Connection:
     settings = ConnectionSettings.parse({"verify.second_read_s": 1, "credential.retry_s": 10})
     return Connection(

@@ -33,7 +33,8 @@ class MemoryOrganizations:
 
     async def load(self, account: AccountId) -> Organization | None:
         """See `Organizations.load`."""
-        async with self._session.transaction():
+        async with self._session.acquired() as connection:
+            await tx(connection).statement("organization")
             return self._known.get(account)
 
 

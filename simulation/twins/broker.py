@@ -37,6 +37,7 @@ class Queue:
     """One queue with those who consume it."""
 
     name: str
+    is_dead: bool = False
     ready: list[Message] = field(default_factory=list)
     unacked: dict[Message, Channel] = field(default_factory=dict)
     consumers: list[Consumed] = field(default_factory=list)
@@ -47,23 +48,35 @@ class Broker:
 
     Attributes:
         away: Nobody can connect, publish or acknowledge.
+        back: Those who wait to connect wait for it.
     """
 
     def __init__(self, draw: random.Random, faults: Callable[[], bool]) -> None:
         self._draw = draw.random
         self._faults = faults
         self.away = False
+        self.back = asyncio.Event()
         self.queues: dict[str, Queue] = {}
         self.routed: dict[str, list[str]] = {}
         self.delays: dict[str, tuple[str, float]] = {}
         for item in QUEUES:
-            for name in (item.name, item.dead):
-                self.queues[name] = Queue(name)
+            self.queues[item.name] = Queue(item.name)
+            self.queues[item.dead] = Queue(item.dead, is_dead=True)
             for step, seconds in RETRY_STEPS.items():
                 self.queues[item.retry(step)] = Queue(item.retry(step))
                 self.delays[item.retry(step)] = (item.name, float(seconds))
             for key in item.bindings:
                 self.routed.setdefault(key, []).append(item.name)
+
+    def go(self) -> None:
+        """Be away from now on."""
+        self.away = True
+        self.back.clear()
+
+    def come_back(self) -> None:
+        """Be there again."""
+        self.away = False
+        self.back.set()
 
     def store(self, body: bytes, routing_key: str, queue: str | None, headers: Mapping[str, str | int] | None) -> None:
         """Store a message in the queues that take it, at a place that may be out of order.
@@ -145,7 +158,7 @@ class Link:
         """Return the connection, waiting until there is one."""
         await self.process.step("connect to the broker")
         while self.broker.away:
-            await asyncio.sleep(0.5)
+            await self.broker.back.wait()
             self.process.check()
         return self
 

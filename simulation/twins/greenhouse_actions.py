@@ -111,7 +111,8 @@ class MemoryPauses:
 
     async def pause_of(self, account: AccountId) -> Pause | None:
         """See `PausesOf.pause_of`."""
-        async with self._session.transaction() as connection:
+        async with self._session.acquired() as connection:
+            await tx(connection).statement("pause of")
             row = tx(connection).get("pause", (account, VENDOR))
             now = tx(connection).now
         if row is None:
@@ -130,7 +131,7 @@ class MemoryMoves:
     ) -> Mapping[ApplicationId, list[OwnMove]]:
         """See `OwnMoves.of`."""
         found: dict[ApplicationId, list[OwnMove]] = {}
-        async with self._session.transaction() as connection:
+        async with self._session.acquired() as connection:
             opened = tx(connection)
             await opened.statement("own moves")
             for _, row in opened.rows("intent"):
@@ -158,8 +159,9 @@ class MemoryStages:
 
     async def get(self, account: AccountId, job: JobId) -> list[JobStage] | None:
         """See `StageStore.get`."""
-        async with self._session.transaction() as connection:
+        async with self._session.acquired() as connection:
             opened = tx(connection)
+            await opened.statement("stages")
             row = opened.get("stages", (account, job))
             if row is None or row["read_at"] <= opened.now - timedelta(minutes=FRESH_MINUTES):
                 return None

@@ -62,7 +62,7 @@ class MemoryLedger:
     ) -> list[Intent]:
         """See `LedgerStore.claim_due`."""
         claimed = time.monotonic()
-        if not self._any("waiting"):
+        if not self._is_due(vendor, State.WAITING):
             return []
         async with self._session.transaction() as connection:
             opened = tx(connection)
@@ -97,7 +97,7 @@ class MemoryLedger:
         self, *, lease: timedelta, per_account: int, vendor: str, busy: Sequence[AccountId] = ()
     ) -> list[Intent]:
         """See `LedgerStore.claim_unsure`."""
-        if not self._any("attempting") and not self._any("unknown"):
+        if not self._is_due(vendor, State.ATTEMPTING, State.UNKNOWN):
             return []
         async with self._session.transaction() as connection:
             opened = tx(connection)
@@ -127,8 +127,18 @@ class MemoryLedger:
                     found.append(row)
             return self._lease(opened, found, lease, claimed)
 
-    def _any(self, state: str) -> bool:
-        return any(row["state"] == state for row in self._session.memory.table("intent").values())
+    def _is_due(self, vendor: str, *states: State) -> bool:
+        """Whether a statement would find anything, so that a look at nothing costs nothing."""
+        now = self._session.memory.now()
+        for row in self._session.memory.table("intent").values():
+            if row["state"] in states and row["vendor"] == vendor:
+                if row["state"] is State.ATTEMPTING:
+                    is_due = row["deadline_at"] <= now
+                else:
+                    is_due = row["due_at"] <= now and is_free(row["lease_until"], now)
+                if is_due:
+                    return True
+        return False
 
     def _lease(self, opened: Transaction, rows: list[Row], lease: timedelta, claimed: float) -> list[Intent]:
         token = stable_id("lease", opened.memory.number())
@@ -284,7 +294,7 @@ async def put_brake(session: Session, account: AccountId) -> None:
 def release_brake(memory: Memory, account: AccountId) -> None:
     """Take it off."""
     memory.table("brake").pop((account, "account", ""), None)
-    memory.changed.set()
+    memory.on_change(("brake",))
 
 
 def _fresh(opened: Transaction, envelope: Envelope, command: Any, vendor: str) -> Row:

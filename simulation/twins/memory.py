@@ -7,8 +7,8 @@ until the end; a second writer waits and then sees the first one's row, as in Po
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -31,6 +31,7 @@ class Memory:
         away: Statements and commits fail while it is set.
         deadlock: Draws whether a statement is the victim of a deadlock.
         cut: Draws whether a commit that happened is answered by a cut connection.
+        on_change: Told the tables that a commit changed.
     """
 
     def __init__(
@@ -44,43 +45,47 @@ class Memory:
         self.cut = cut
         self.away = False
         self.tables: dict[str, dict[Any, Row]] = {}
-        self.changed = asyncio.Event()
-        self._locks: dict[Any, _Lock] = {}
+        self.on_change: Callable[[Iterable[str]], None] = lambda tables: None
+        self.locks: dict[Any, _Lock] = {}
         self._numbers = 0
 
     def table(self, name: str) -> dict[Any, Row]:
         """Return the committed rows of one table by key."""
-        return self.tables.setdefault(name, {})
+        found = self.tables.get(name)
+        if found is None:
+            found = self.tables[name] = {}
+        return found
 
     def number(self) -> int:
         """Return the next identity; like a sequence it is not rolled back."""
         self._numbers += 1
         return self._numbers
 
-    def lock_of(self, key: Any) -> _Lock:
-        """Return the lock of *key*."""
-        return self._locks.setdefault(key, _Lock())
-
     def is_free(self, key: Any, owner: Transaction) -> bool:
         """Whether nobody but *owner* holds the lock of *key*."""
-        lock = self._locks.get(key)
+        lock = self.locks.get(key)
         return lock is None or all(holder is owner for holder in lock.holders)
 
     def unlock(self, key: Any, owner: Transaction) -> None:
         """Take *owner* off the lock of *key* and wake those who wait."""
-        lock = self._locks[key]
+        lock = self.locks[key]
         lock.holders.pop(owner, None)
-        for waiter in lock.waiters:
-            if not waiter.done():
-                waiter.set_result(None)
-        lock.waiters.clear()
+        if lock.waiters:
+            for waiter in lock.waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
+            lock.waiters.clear()
         if not lock.holders:
-            self._locks.pop(key, None)
+            del self.locks[key]
 
 
 class _Lock:
-    def __init__(self) -> None:
-        self.holders: dict[Transaction, bool] = {}
+    """A lock with its first holder; the values say whether each shares it."""
+
+    __slots__ = ("holders", "waiters")
+
+    def __init__(self, first: Transaction, *, shared: bool = False) -> None:
+        self.holders: dict[Transaction, bool] = {first: shared}
         self.waiters: list[asyncio.Future[None]] = []
 
 
@@ -91,9 +96,9 @@ class Transaction:
         self.memory = memory
         self.process = process
         self.writes: dict[str, dict[Any, Row | None]] = {}
-        self._held: set[Any] = set()
+        self._held: dict[Any, bool] = {}
         self._waits: _Lock | None = None
-        process.at_death[self.roll_back] = None
+        process.at_death[self] = self.roll_back
 
     @property
     def now(self) -> datetime:
@@ -102,7 +107,9 @@ class Transaction:
 
     async def statement(self, label: str) -> None:
         """Begin one statement: the connection may be cut, the process may die."""
-        await self.process.step(label)
+        wait = self.process.wait_at(label)
+        if wait is not None:
+            await wait
         if self.memory.away:
             raise StoreAwayError("the database is away (simulated)")
         if self.memory.deadlock():
@@ -134,7 +141,8 @@ class Transaction:
 
     async def lock(self, table: str, key: Any) -> Row | None:
         """Lock a row until the end and return it as it is then."""
-        await self.hold((table, key))
+        if not self._seizes((table, key)):
+            await self.hold((table, key))
         return self.get(table, key)
 
     def free(self, table: str, key: Any) -> bool:
@@ -143,12 +151,13 @@ class Transaction:
 
     def grab(self, table: str, key: Any) -> None:
         """Take the lock of a row that is free."""
-        self.memory.lock_of((table, key)).holders[self] = False
-        self._held.add((table, key))
+        self._seizes((table, key))
 
     async def update(self, table: str, key: Any, **fields: Any) -> bool:
         """Change a row under its lock; False when it is not there."""
-        row = await self.lock(table, key)
+        if not self._seizes((table, key)):
+            await self.hold((table, key))
+        row = self.get(table, key)
         if row is None:
             return False
         self.put(table, key, row | fields)
@@ -156,7 +165,8 @@ class Transaction:
 
     async def insert(self, table: str, key: Any, row: Row) -> bool:
         """Insert a row; False when the key is taken, by an open transaction too once that is committed."""
-        await self.hold((table, key))
+        if not self._seizes((table, key)):
+            await self.hold((table, key))
         if self.get(table, key) is not None:
             return False
         self.put(table, key, row)
@@ -164,7 +174,10 @@ class Transaction:
 
     def put(self, table: str, key: Any, row: Row | None) -> None:
         """Write a row whose lock is held; None deletes it."""
-        self.writes.setdefault(table, {})[key] = row
+        own = self.writes.get(table)
+        if own is None:
+            own = self.writes[table] = {}
+        own[key] = row
 
     # -- locks
 
@@ -174,13 +187,18 @@ class Transaction:
         Raises:
             ConflictError: The wait would never end, or lasted longer than the lock time-out.
         """
+        if not shared and self._seizes(key):
+            return
         deadline = asyncio.get_running_loop().time() + LOCK_SECONDS
         while True:
-            lock = self.memory.lock_of(key)
+            lock = self.memory.locks.get(key)
+            if lock is None:
+                self.memory.locks[key] = _Lock(self, shared=shared)
+                self._held[key] = shared
+                return
             others = [mode for holder, mode in lock.holders.items() if holder is not self]
             if not others or (shared and all(others)):
-                lock.holders[self] = shared and lock.holders.get(self, True)
-                self._held.add(key)
+                self._held[key] = lock.holders[self] = shared and lock.holders.get(self, True)
                 return
             self._waits = lock
             if self._is_deadlocked():
@@ -196,6 +214,16 @@ class Transaction:
             finally:
                 self._waits = None
             self.process.check()
+
+    def _seizes(self, key: Any) -> bool:
+        """Whether the lock of *key* is had without waiting; it is, when nobody holds it."""
+        if key in self._held:
+            return not self._held[key]
+        if key in self.memory.locks:
+            return False
+        self.memory.locks[key] = _Lock(self)
+        self._held[key] = False
+        return True
 
     def _is_deadlocked(self) -> bool:
         seen, left = set(), [self]
@@ -213,24 +241,75 @@ class Transaction:
 
     def commit(self) -> None:
         """Make all that was written visible."""
-        for table, rows in self.writes.items():
+        changed = self.writes
+        for table, rows in changed.items():
             committed = self.memory.table(table)
             for key, row in rows.items():
                 if row is None:
                     committed.pop(key, None)
                 else:
                     committed[key] = row
-        if self.writes:
-            self.memory.changed.set()
         self.roll_back()
+        if changed:
+            self.memory.on_change(changed)
 
     def roll_back(self) -> None:
         """Forget all that was not committed and give the locks back."""
         self.writes = {}
-        for key in self._held:
+        held, self._held = self._held, {}
+        for key in held:
             self.memory.unlock(key, self)
-        self._held.clear()
-        self.process.at_death.pop(self.roll_back, None)
+        self.process.at_death.pop(self, None)
+
+
+class _Opening(AbstractAsyncContextManager[Connection]):
+    """One transaction from its beginning to its end."""
+
+    def __init__(self, memory: Memory, process: Process) -> None:
+        self._memory = memory
+        self._process = process
+        self._opened: Transaction | None = None
+
+    async def __aenter__(self) -> Connection:
+        wait = self._process.wait_at("begin")
+        if wait is not None:
+            await wait
+        if self._memory.away:
+            raise StoreAwayError("the database is away (simulated)")
+        self._opened = Transaction(self._memory, self._process)
+        return cast(Connection, self._opened)
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
+        opened = tx(cast(Connection, self._opened))
+        wrote = False
+        try:
+            if kind is None:
+                await opened.statement("commit")
+                wrote = bool(opened.writes)
+                opened.commit()
+        except BaseException:
+            opened.roll_back()
+            raise
+        if kind is not None:
+            opened.roll_back()
+        if wrote:
+            wait = self._process.wait_at("after the commit")
+            if wait is not None:
+                await wait
+            if self._memory.cut():
+                raise StoreAwayError("the database is away (cut after the commit)")
+
+
+class _Acquired(_Opening):
+    """A connection without a transaction: nobody comes between its statements for its own sake."""
+
+    async def __aenter__(self) -> Connection:
+        self._process.check()
+        self._opened = Transaction(self._memory, self._process)
+        return cast(Connection, self._opened)
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
+        tx(cast(Connection, self._opened)).commit()
 
 
 def tx(connection: Connection) -> Transaction:
@@ -250,28 +329,13 @@ class Session:
         """See `Database.outbox`."""
         return MemoryOutbox(self)
 
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Connection]:
+    def transaction(self) -> AbstractAsyncContextManager[Connection]:
         """See `Database.transaction`."""
-        await self.process.step("begin")
-        if self.memory.away:
-            raise StoreAwayError("the database is away (simulated)")
-        opened = Transaction(self.memory, self.process)
-        try:
-            yield cast(Connection, opened)
-            await opened.statement("commit")
-            wrote = bool(opened.writes)
-            opened.commit()
-        finally:
-            opened.roll_back()
-        if wrote:
-            await self.process.step("after the commit")
-            if self.memory.cut():
-                raise StoreAwayError("the database is away (cut after the commit)")
+        return _Opening(self.memory, self.process)
 
-    def acquired(self) -> Any:
-        """See `Database.acquired`; the shells make one statement each in it."""
-        return self.transaction()
+    def acquired(self) -> AbstractAsyncContextManager[Connection]:
+        """See `Database.acquired`; the shells only read in it."""
+        return _Acquired(self.memory, self.process)
 
     async def take_in(self, connection: Connection, envelopes: Sequence[Envelope]) -> list[Envelope]:
         """See `Database.take_in`."""
@@ -306,7 +370,7 @@ class MemoryOutbox:
 
     async def claim(self, *, most: int, lease_seconds: float) -> list[Unsent]:
         """See `Outbox.claim`."""
-        if not any(row["sent"] is None for row in self._session.memory.table("outbox").values()):
+        if not has_unsent(self._session.memory):
             return []
         async with self._session.transaction() as connection:
             opened = tx(connection)
@@ -334,6 +398,11 @@ class MemoryOutbox:
     async def oldest_seconds(self) -> float:
         """See `Outbox.oldest_seconds`."""
         return 0.0
+
+
+def has_unsent(memory: Memory) -> bool:
+    """Whether a message waits to be sent."""
+    return any(row["sent"] is None for row in memory.table("outbox").values())
 
 
 def is_free(lease: datetime | None, now: datetime) -> bool:

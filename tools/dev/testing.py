@@ -95,9 +95,9 @@ def faults(arguments: Sequence[str]) -> int:
 
 
 def simulate(arguments: Sequence[str]) -> int:
-    """Run `python -m simulation`, which needs no server; a fixed hash seed lets a seed replay in any process."""
+    """Run `python -m simulation`, which needs no server."""
     python = ensure_environment()
-    return run([str(python), "-m", "simulation", *arguments], {**os.environ, "PYTHONHASHSEED": "0"})
+    return run([str(python), "-m", "simulation", *arguments], dict(os.environ))
 
 
 def mutate(arguments: Sequence[str]) -> int:

@@ -1,0 +1,41 @@
+"""Whether a history is over: nothing is under way, and no row waits for anything but a date far away."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from simulation.twins.memory import has_unsent
+from trellis.common.ledger.states import State
+
+if TYPE_CHECKING:
+    from simulation.world import World
+
+_OPEN = (State.WAITING, State.ATTEMPTING, State.UNKNOWN)
+MADE_UP_FOR = timedelta(seconds=1400)
+"""How long after a candidate's act a lost webhook is made up for, at the latest: two polls of an open invite."""
+
+
+def is_quiet(world: World) -> bool:
+    """Whether all that happened was dealt with."""
+    memories = world.memories.values()
+    return (
+        not any(has_unsent(memory) for memory in memories)
+        and not any(memory.table("timer") or memory.table("observation") for memory in memories)
+        and not any(row["state"] in _OPEN for memory in memories for row in memory.table("intent").values())
+        and not any((queue.ready or queue.unacked) and not queue.is_dead for queue in world.broker.queues.values())
+        and not _is_result_awaited(world)
+    )
+
+
+def _is_result_awaited(world: World) -> bool:
+    """Whether a report is still to be read, by a signal or by the slow poll of an open invite."""
+    for row in world.memories["assessments"].table("invite").values():
+        if row["poll_at"] is None:
+            continue
+        if row["poll_step"] is not None:
+            return True
+        acted = world.acted_at.get((row["account"], row["address"].decode()))
+        if acted is not None and world.now() < acted + MADE_UP_FOR:
+            return True
+    return False
