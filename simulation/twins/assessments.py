@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from simulation.twins.memory import Row, Session, is_free, tx
+from simulation.twins.memory import NEVER, Row, Session, Transaction, is_free, tx
 from trellis.assessments.adapters.coderbyte import Organization, RawReport
 from trellis.assessments.adapters.invite_store import NewInvite, StoredInvite
 from trellis.assessments.adapters.result_store import DueReading, StoredResult
@@ -21,6 +22,7 @@ from trellis.common.ledger.states import State
 from trellis.common.store.postgres import Connection
 
 _ORDER = tuple(Progress)
+_OUT = (State.ATTEMPTING, State.UNKNOWN, State.IN_DOUBT, State.DONE)
 _STORED = tuple(field.name for field in fields(StoredInvite))
 
 
@@ -75,8 +77,10 @@ class MemoryInvites:
         """See `Invites.find`."""
         opened = tx(connection)
         await opened.statement("find invite")
-        row = await opened.lock("invite", command) if lock else opened.get("invite", command)
-        return None if row is None or row["account"] != account else _stored(row)
+        if lock:
+            await opened.hold(("invite", command))
+        row = _own(opened, account, command)
+        return None if row is None else _stored(row)
 
     async def followers(self, connection: Connection, account: AccountId, command: UUID) -> list[StoredInvite]:
         """See `Invites.followers`."""
@@ -100,7 +104,11 @@ class MemoryInvites:
         """See `Invites.prepare`."""
         opened = tx(connection)
         await opened.statement("prepare invite")
+        if (invite.follows is None) != (invite.follow_kind is None):
+            raise ValueError("an invite that follows another says how")
         row, now = await opened.lock("invite", invite.command_id), opened.now
+        if row is not None and row["account"] != invite.account:
+            return
         poll_at = None if invite.poll_after is None else now + invite.poll_after
         ready = {
             "candidate_id": invite.candidate_id, "address_hash": invite.address_hash,
@@ -123,21 +131,27 @@ class MemoryInvites:
         """See `Invites.doubt`."""
         opened = tx(connection)
         await opened.statement("doubt")
-        row = await opened.lock("invite", command)
-        if row is not None:
+        await opened.hold(("invite", command))
+        row = _own(opened, account, command)
+        if row is not None and row["erased_at"] is None:
             soon = opened.now + poll_after
             poll_at = soon if row["poll_at"] is None else min(row["poll_at"], soon)
             opened.put("invite", command, row | {"doubted": True, "poll_at": poll_at})
 
     async def remember_link(self, connection: Connection, account: AccountId, command: UUID, link: bytes) -> None:
         """See `Invites.remember_link`."""
-        await tx(connection).update("invite", command, link=link)
+        opened = tx(connection)
+        await opened.hold(("invite", command))
+        row = _own(opened, account, command)
+        if row is not None and row["erased_at"] is None:
+            opened.put("invite", command, row | {"link": link})
 
     async def advance(self, connection: Connection, account: AccountId, command: UUID, progress: Progress) -> bool:
         """See `Invites.advance`."""
         opened = tx(connection)
         await opened.statement("advance")
-        row = await opened.lock("invite", command)
+        await opened.hold(("invite", command))
+        row = _own(opened, account, command)
         if row is None or _ORDER.index(row["progress"]) >= _ORDER.index(progress):
             return False
         opened.put("invite", command, row | {"progress": progress})
@@ -147,8 +161,9 @@ class MemoryInvites:
         """See `Invites.await_report`."""
         opened = tx(connection)
         await opened.statement("await report")
-        row = await opened.lock("invite", invite.command_id)
-        if row is not None:
+        await opened.hold(("invite", invite.command_id))
+        row = _own(opened, invite.account, invite.command_id)
+        if row is not None and row["erased_at"] is None:
             step = 0 if row["poll_step"] is None else row["poll_step"]
             waits = {
                 "poll_at": opened.now,
@@ -159,8 +174,17 @@ class MemoryInvites:
             opened.put("invite", invite.command_id, row | waits | {"time_expired": expired})
 
     async def counts(self, connection: Connection) -> dict[AccountId, dict[str, int]]:
-        """See `Invites.counts`; nobody reads the gauges here."""
-        return {}
+        """See `Invites.counts`."""
+        opened, counts = tx(connection), dict[AccountId, dict[str, int]]()
+        for ident, row in opened.rows("invite"):
+            intent = opened.get("intent", ident)
+            if intent is None or intent["state"] not in _OUT or row["follows"] or row["erased_at"]:
+                continue
+            count = counts.setdefault(row["account"], {"open": 0, "awaited": 0, "overdue": 0})
+            count["open"] += row["progress"] in (Progress.INVITED, Progress.STARTED)
+            count["awaited"] += row["poll_step"] is not None and row["poll_at"] is not None
+            count["overdue"] += row["overdue_at"] is not None
+        return counts
 
 
 class MemoryResults:
@@ -181,7 +205,7 @@ class MemoryResults:
             now, token = opened.now, stable_id("lease", opened.memory.number())
             counts: dict[str, int] = {}
             found = []
-            for ident, row in opened.rows("invite"):
+            for ident, row in sorted(opened.rows("invite"), key=_poll_at):
                 if row["poll_at"] is None or row["poll_at"] > now or not is_free(row["lease_until"], now):
                     continue
                 account, intent = row["account"], opened.get("intent", ident)
@@ -237,20 +261,31 @@ class MemoryResults:
                     opened.put("invite", ident, fresh | {"poll_at": poll_at})
 
     async def hurry_all(self, connection: Connection, account: AccountId) -> None:
-        """See `Results.hurry_all`; only the internal API asks for it."""
-        raise NotImplementedError
+        """See `Results.hurry_all`."""
+        opened = tx(connection)
+        for ident, row in list(opened.rows("invite")):
+            if row["account"] == account and row["poll_at"] is not None:
+                fresh = await opened.lock("invite", ident)
+                if fresh is not None and fresh["poll_at"] is not None:
+                    opened.put("invite", ident, fresh | {"poll_at": min(fresh["poll_at"], opened.now)})
 
     async def stop(self, connection: Connection, account: AccountId, command: UUID) -> None:
         """See `Results.stop`."""
-        await tx(connection).statement("stop reading")
+        opened = tx(connection)
+        await opened.statement("stop reading")
         nothing = {"poll_at": None, "poll_step": None, "overdue_at": None, "lease_until": None, "lease_token": None}
-        await tx(connection).update("invite", command, **nothing)
+        await opened.hold(("invite", command))
+        row = _own(opened, account, command)
+        if row is not None:
+            opened.put("invite", command, row | nothing)
 
     async def latest(self, connection: Connection, account: AccountId, command: UUID) -> StoredResult | None:
         """See `Results.latest`."""
         opened = tx(connection)
         await opened.statement("latest result")
-        rows = [row for (ident, _), row in opened.rows("result") if ident == command]
+        rows = [
+            row for (ident, _), row in opened.rows("result") if (ident, row["invite"].account) == (command, account)
+        ]
         return max(rows, key=lambda row: row["stored"].version)["stored"] if rows else None
 
     async def keep(
@@ -265,21 +300,38 @@ class MemoryResults:
         published: bool,
     ) -> bool:
         """See `Results.keep`."""
-        await tx(connection).statement("keep result")
-        stored = StoredResult(version=version, result=result, completed_at=completed_at, report=None)
-        return await tx(connection).insert("result", (invite.command_id, version), {"stored": stored})
+        opened = tx(connection)
+        await opened.statement("keep result")
+        report = None if raw is None else b"not sealed"
+        stored = StoredResult(version=version, result=result, completed_at=completed_at, report=report)
+        row = {
+            "stored": stored, "invite": invite, "raw": raw, "published": published, "read_at": opened.now,
+            "number": opened.memory.number(),
+        }  # fmt: skip
+        return await opened.insert("result", (invite.command_id, version), row)
 
     async def open_report(
         self, connection: Connection, account: AccountId, candidate: CandidateId, command: UUID, stored: StoredResult
     ) -> RawReport | None:
         """See `Results.open_report`."""
-        return None
+        row = tx(connection).get("result", (command, stored.version))
+        if row is None or (row["invite"].account, row["invite"].candidate_id) != (account, candidate):
+            return None
+        raw: RawReport | None = row["raw"]
+        return raw
 
     async def of_application(
         self, connection: Connection, account: AccountId, application: ApplicationId
     ) -> list[dict[str, Any]]:
-        """See `Results.of_application`; only the internal API asks for it."""
-        raise NotImplementedError
+        """See `Results.of_application`."""
+        return [
+            {
+                "command_id": row["invite"].command_id, "version": row["stored"].version, "visit": row["invite"].visit,
+                "assessment_id": row["invite"].assessment_id, "completed_at": row["stored"].completed_at,
+                "read_at": row["read_at"], "published": row["published"], **asdict(row["stored"].result),
+            }
+            for row in _results(connection, account, application)
+        ]  # fmt: skip
 
     async def find(
         self,
@@ -289,8 +341,12 @@ class MemoryResults:
         visit: Visit,
         assessment: AssessmentId,
     ) -> tuple[UUID, CandidateId, StoredResult] | None:
-        """See `Results.find`; only the internal API asks for it."""
-        raise NotImplementedError
+        """See `Results.find`."""
+        for row in reversed(_results(connection, account, application)):
+            invite: StoredInvite = row["invite"]
+            if (invite.visit, invite.assessment_id) == (visit, assessment):
+                return invite.command_id, invite.candidate_id, row["stored"]
+        return None
 
 
 class MemorySignals:
@@ -304,11 +360,11 @@ class MemorySignals:
 
     async def counts(self, connection: Connection) -> dict[AccountId, int]:
         """See `Signals.counts`."""
-        return {}
+        return dict(Counter(row["account"] for _, row in tx(connection).rows("unmatched")))
 
 
 class MemoryPeople:
-    """See `People`; no history erases or merges anybody yet."""
+    """See `People`."""
 
     async def erase(
         self,
@@ -318,13 +374,68 @@ class MemoryPeople:
         applications: Sequence[ApplicationId] = (),
     ) -> int:
         """See `People.erase`."""
-        raise NotImplementedError
+        opened = tx(connection)
+        await opened.statement("erase")
+        erased = [
+            ident
+            for ident, row in opened.rows("invite")
+            if row["account"] == account and (row["candidate_id"] == candidate or row["application_id"] in applications)
+        ]
+        hashes = set()
+        for ident in sorted(erased):
+            row = await opened.lock("invite", ident)
+            if row is not None:
+                hashes.add(row["address_hash"])
+                opened.put("invite", ident, row | _ERASED | {"erased_at": row["erased_at"] or opened.now})
+        for ident, row in list(opened.rows("unmatched")):
+            signal: AssessmentSignalled = row["signal"]
+            if row["account"] == account and signal.address_hash in hashes:
+                await opened.hold(("unmatched", ident))
+                opened.put("unmatched", ident, None)
+        for key, row in list(opened.rows("result")):
+            kept: StoredInvite = row["invite"]
+            if kept.account == account and (kept.candidate_id == candidate or kept.command_id in erased):
+                await opened.update("result", key, raw=None, stored=replace(row["stored"], report=None))
+        return len(erased)
 
     async def merge(
         self, connection: Connection, account: AccountId, candidate: CandidateId, into: CandidateId
     ) -> None:
         """See `People.merge`."""
-        raise NotImplementedError
+        opened = tx(connection)
+        await opened.statement("merge")
+        for table in ("intent", "invite"):
+            for ident, row in list(opened.rows(table)):
+                if (row["account"], row["candidate_id"]) == (account, candidate):
+                    await opened.update(table, ident, candidate_id=into)
+        for key, row in list(opened.rows("result")):
+            kept: StoredInvite = row["invite"]
+            if (kept.account, kept.candidate_id) == (account, candidate):
+                await opened.update("result", key, invite=replace(kept, candidate_id=into))
+
+
+_ERASED: Row = {
+    "address": None, "address_hash": None, "link": None, "known_attempts": frozenset(), "poll_at": None,
+    "poll_step": None, "overdue_at": None, "lease_until": None, "lease_token": None,
+}  # fmt: skip
+
+
+def _own(opened: Transaction, account: AccountId, command: UUID) -> Row | None:
+    """Return an invite's row; another account's is none."""
+    row = opened.get("invite", command)
+    return None if row is None or row["account"] != account else row
+
+
+def _poll_at(item: tuple[UUID, Row]) -> datetime:
+    poll_at: datetime | None = item[1]["poll_at"]
+    return poll_at or NEVER
+
+
+def _results(connection: Connection, account: AccountId, application: ApplicationId) -> list[Row]:
+    """Return an application's results in the order in which they were read."""
+    rows = [row for _, row in tx(connection).rows("result")]
+    found = [row for row in rows if (row["invite"].account, row["invite"].application_id) == (account, application)]
+    return sorted(found, key=lambda row: row["number"])
 
 
 def _known_invite(row: Row, intent: Row, now: datetime) -> KnownInvite:
