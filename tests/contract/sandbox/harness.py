@@ -58,7 +58,8 @@ class Receiver:
         headers = [(k, v) for k, v in request.headers.items()]
         self.received.append(Received(request.path, headers, await request.read()))
         await asyncio.sleep(self.delay_s)
-        return web.Response(status=self.statuses.pop(0) if self.statuses else 200)
+        status = self.statuses.pop(0) if self.statuses else 200
+        return web.Response(status=status, headers={"Retry-After": "60"} if status == 503 else None)
 
     def events(self) -> list[str]:
         """Actions and operations received, without pings."""

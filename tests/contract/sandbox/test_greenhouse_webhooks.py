@@ -249,6 +249,15 @@ async def test_redelivery_ends_with_its_schedule(sandbox: Sandbox, schedule: str
     assert (delivery["state"], len(delivery["attempts"])) == ("failed", attempts)
 
 
+async def test_the_log_tells_when_the_receiver_asked_to_come_again(sandbox: Sandbox) -> None:
+    await sandbox.hooks(events=["new_candidate_application"])
+    await sandbox.control("PUT", "/time", {"time_scale": 1e9})
+    sandbox.receiver.statuses = [503]
+    await applied(sandbox)
+    (delivery,) = await settled(sandbox)
+    assert [(one["status"], one["retry_after"]) for one in delivery["attempts"]] == [(503, "60"), (200, None)]
+
+
 async def test_waits_are_those_of_the_schedule_in_scaled_time(sandbox: Sandbox) -> None:
     await sandbox.hooks(events=["new_candidate_application"])
     await sandbox.control("PUT", "/time", {"time_scale": 6000})

@@ -32,6 +32,8 @@ class Attempt:
     status: int | None
     """The receiver's answer; `None` if there was none."""
     error: str | None
+    retry_after: str | None = None
+    """What the answer's `Retry-After` said."""
 
 
 @dataclass
@@ -74,6 +76,7 @@ class Delivery:
                     "event_id": attempt.event_id,
                     "status": attempt.status,
                     "error": attempt.error,
+                    "retry_after": attempt.retry_after,
                 }
                 for attempt in self.attempts
             ],
@@ -109,7 +112,8 @@ class Dispatcher:
 
     async def start(self) -> None:
         """Open the client; until then deliveries are only logged."""
-        connector = aiohttp.TCPConnector(limit=64)
+        # A connection of its own for each delivery, so that every replica behind the address has its share at once.
+        connector = aiohttp.TCPConnector(limit=64, force_close=True)
         self._session = aiohttp.ClientSession(connector=connector, auto_decompress=False)
 
     async def stop(self) -> None:
@@ -190,6 +194,6 @@ class Dispatcher:
                 delivery.url, data=delivery.body, headers=headers, timeout=timeout, allow_redirects=False
             ) as answer:
                 await answer.read()
-                return Attempt(at, event_id, answer.status, None)
+                return Attempt(at, event_id, answer.status, None, answer.headers.get("Retry-After"))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return Attempt(at, event_id, None, type(error).__name__)
