@@ -14,13 +14,15 @@ from tools.dev.foreground import end_orderly_on_signals
 from tools.dev.paths import DEV
 from tools.dev.servers import alone
 
+from faults.disk import disk
+from faults.mounts import own_view
 from faults.run import run
 
 FOLDER = DEV / "faults"
 
 
 def main() -> int:
-    """Run once; 1 on any violation, 2 when the servers cannot be had."""
+    """Run once; 1 on any violation, 2 when the servers cannot be had, 130 after Ctrl-C."""
     parser = argparse.ArgumentParser(prog="faults", description="Real servers and processes, hurt on purpose.")
     parser.add_argument("--minutes", type=float, default=5.0, help="how long faults go on (default 5)")
     parser.add_argument("--seed", type=int, help="what is broken when; random if not given")
@@ -35,10 +37,14 @@ def main() -> int:
 
     try:
         with alone(FOLDER):
-            result = asyncio.run(run(FOLDER / "run", minutes=wanted.minutes, seed=seed, say=tell))
+            on = disk(FOLDER / "run", own_view(FOLDER))
+            result = asyncio.run(run(FOLDER, minutes=wanted.minutes, seed=seed, disk=on, say=tell))
     except Problem as problem:
         say(str(problem))
         return 2
+    except KeyboardInterrupt:
+        say("stopped; nothing of it is left")
+        return 130
     print(result.as_text())
     if wanted.json:
         print(json.dumps(result.as_json()))

@@ -1,17 +1,19 @@
-"""How each fault is done and undone on a running stage."""
+"""How each fault is done and undone on a running stage, and whether it truly came about."""
 
 from __future__ import annotations
 
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import asyncpg
-
 from faults.load import HANG_SECONDS, Tenant
+from faults.logs import is_dated
+from faults.outages import Outages
 from faults.plan import RARE, SPOOL, Fault
-from faults.stage import Stage, freeze, thaw, until
+from faults.processes import freeze, is_frozen, thaw
+from faults.stage import Stage, until
 
 _REACHED_SECONDS = 20.0
 """How long an armed replica is given to come by its failpoint."""
@@ -33,48 +35,66 @@ class Injuries:
 
     def __init__(self, stage: Stage, tenants: Sequence[Tenant], seed: int) -> None:
         self._stage = stage
+        self._outages = Outages(stage)
         self._tenants = tenants
         self._dice = random.Random(seed)
-        self._count = 0
-        self.markers: dict[Path, str] = {}
-        """The file that a replica makes when it dies at its failpoint -> which failpoint of which service."""
+        self._markers: list[tuple[Path, Fault]] = []
+        """The file that a replica makes when it dies at its failpoint, perhaps long after the round."""
 
-    async def suffer(self, faults: Sequence[Fault]) -> None:
-        """Do all of *faults* at once and undo them; what died is started again by the supervisor."""
-        await asyncio.gather(*(self._one(fault) for fault in faults))
+    async def suffer(self, faults: Sequence[Fault]) -> list[tuple[Fault, bool]]:
+        """Do all of *faults* at once and undo them; return for each whether it came about.
 
-    def reached(self) -> set[str]:
-        """Return the failpoints at which something died."""
-        return {place for file, place in self.markers.items() if file.exists()}
+        What died is started again by the supervisor.
+        """
+        return list(zip(faults, await asyncio.gather(*map(self._one, faults)), strict=True))
 
-    async def _one(self, fault: Fault) -> None:
-        ways: dict[str, Callable[[Fault], Awaitable[None]]] = {
+    def killed(self) -> list[str]:
+        """Return the failpoints at which a process died, each as often."""
+        return [fault.failpoint for file, fault in self._markers if file.exists()]
+
+    async def _one(self, fault: Fault) -> bool:
+        ways: dict[str, Callable[[Fault], Awaitable[bool]]] = {
             "kill": self._kill,
             "freeze": self._freeze,
+            "clock": self._clock,
             "failpoint": self._failpoint,
-            "broker": self._broker,
-            "database": self._database,
+            "broker": lambda fault: self._outages.broker(fault.target, fault.seconds),
+            "database": lambda fault: self._outages.database(fault.target, fault.seconds),
+            "disk": lambda fault: self._outages.disk(fault.seconds),
             "vendor": self._vendor,
         }
-        await ways[fault.kind](fault)
+        return await ways[fault.kind](fault)
 
-    async def _kill(self, fault: Fault) -> None:
+    async def _kill(self, fault: Fault) -> bool:
         await asyncio.sleep(self._dice.uniform(0, 2))
-        self._stage.kill(fault.target)
+        return self._stage.kill(fault.target)
 
-    async def _freeze(self, fault: Fault) -> None:
+    async def _freeze(self, fault: Fault) -> bool:
         pid = self._stage.system.pid(fault.target)
         freeze(pid)
         try:
             await asyncio.sleep(fault.seconds)
+            return is_frozen(pid)
         finally:
             thaw(pid)
 
-    async def _failpoint(self, fault: Fault) -> None:
-        self._count += 1
+    async def _clock(self, fault: Fault) -> bool:
+        """Step the replica's clock one way, then as far the other way, then right again, all while it works."""
+        is_wrong = False
+        try:
+            for seconds in (fault.ahead, -fault.ahead):
+                self._stage.step_clock(fault.target, seconds)
+                await asyncio.sleep(fault.seconds / 2)
+                at = datetime.now(UTC) + timedelta(seconds=seconds)
+                is_wrong |= is_dated(self._stage.system.log(fault.target), at, within=fault.seconds / 2)
+        finally:
+            self._stage.step_clock(fault.target, 0.0)
+        return is_wrong
+
+    async def _failpoint(self, fault: Fault) -> bool:
         service = fault.target.partition(".")[0]
-        died = self._stage.folder / f"died-{self._count}"
-        self.markers[died] = f"{fault.failpoint} {service}"
+        died = self._stage.folder / f"died-{len(self._markers)}"
+        self._markers.append((died, fault))
         if fault.failpoint == "ledger.after_lookup":
             for tenant in self._tenants:
                 await tenant.fault("notes.create", "cut_after", count=2)
@@ -82,53 +102,22 @@ class Injuries:
         for replica in (service, f"{service}.2") if fault.failpoint in RARE else (fault.target,):
             self._stage.kill(replica, {"TRELLIS_FAILPOINT": f"{fault.failpoint}:{fault.nth}@{died}"})
         if fault.failpoint in SPOOL:
-            await asyncio.sleep(1)  # the supervisor starts it
-            for _ in range(20):
-                if await asyncio.to_thread(self._stage.system.ready, fault.target):
-                    break
-                await asyncio.sleep(0.5)
-            self._stage.broker.cut()
+            await self._broker_away_once_ready(fault.target, died)
+        return await until(died.exists, _REACHED_SECONDS)
+
+    async def _broker_away_once_ready(self, replica: str, died: Path) -> None:
+        await asyncio.sleep(1)  # the supervisor starts it
+        for _ in range(20):
+            if await asyncio.to_thread(self._stage.system.ready, replica):
+                break
+            await asyncio.sleep(0.5)
+        self._stage.broker.cut()
+        try:
             await until(died.exists, 8)
+        finally:
             self._stage.broker.mend()
-        await until(died.exists, _REACHED_SECONDS)
 
-    async def _broker(self, fault: Fault) -> None:
-        server, relay = self._stage.rabbitmq, self._stage.broker
-        match fault.target:
-            case "kill" | "stop":
-                await asyncio.to_thread(server.kill if fault.target == "kill" else server.stop)
-                await asyncio.sleep(fault.seconds)
-                await asyncio.to_thread(server.start)
-            case "pause":
-                await self._paused(server.pid, fault.seconds)
-            case "alarm":
-                try:
-                    await asyncio.to_thread(server.control, "set_vm_memory_high_watermark", "absolute", "1MB")
-                    await asyncio.sleep(fault.seconds)
-                finally:
-                    await asyncio.to_thread(server.control, "set_vm_memory_high_watermark", "absolute", "1GB")
-            case _:
-                await self._apart(relay.cut if fault.target == "cut" else relay.silence, relay.mend, fault.seconds)
-
-    async def _database(self, fault: Fault) -> None:
-        server, relay = self._stage.postgres, self._stage.database
-        match fault.target:
-            case "kill" | "stop":
-                await asyncio.to_thread(server.kill if fault.target == "kill" else server.stop)
-                await asyncio.sleep(fault.seconds)
-                await asyncio.to_thread(server.start)
-            case "pause":
-                await self._paused(server.pid, fault.seconds)
-            case "readonly":
-                try:
-                    await self._readonly("on")
-                    await asyncio.sleep(fault.seconds)
-                finally:
-                    await self._readonly("off")
-            case _:
-                await self._apart(relay.cut if fault.target == "cut" else relay.silence, relay.mend, fault.seconds)
-
-    async def _vendor(self, fault: Fault) -> None:
+    async def _vendor(self, fault: Fault) -> bool:
         for tenant in self._tenants:
             for route in self._dice.sample(_ROUTES, 4):
                 more: dict[str, object] = {"count": self._dice.choice((1, 2, 3)), "nth": self._dice.choice((1, 2))}
@@ -140,29 +129,4 @@ class Injuries:
                     more["retry_after"] = self._dice.choice((1, 2))
                 await tenant.fault(route, fault.target, **more)
         await asyncio.sleep(fault.seconds)
-
-    async def _readonly(self, word: str) -> None:
-        """Let PostgreSQL refuse every write, as a standby does, and nearly as a full disk makes it."""
-        connection = await asyncpg.connect(self._stage.postgres.url)
-        try:
-            await connection.execute("set default_transaction_read_only = off")
-            await connection.execute(f"alter system set default_transaction_read_only = {word}")
-            await connection.execute("select pg_reload_conf()")
-        finally:
-            await connection.close()
-
-    @staticmethod
-    async def _paused(pid: int | None, seconds: float) -> None:
-        freeze(pid)
-        try:
-            await asyncio.sleep(seconds)
-        finally:
-            thaw(pid)
-
-    @staticmethod
-    async def _apart(begin: Callable[[], None], end: Callable[[], None], seconds: float) -> None:
-        begin()
-        try:
-            await asyncio.sleep(seconds)
-        finally:
-            end()
+        return True

@@ -96,6 +96,8 @@ class Counts:
     held: int
     """Invites in doubt, of which nobody can tell whether they arrived."""
     parked: int
+    turned_away: int
+    """Deliveries that were answered 503 once or more, to be made again."""
 
 
 def check(seen: Seen) -> list[Violation]:
@@ -106,6 +108,7 @@ def check(seen: Seen) -> list[Violation]:
         *_recruiter_wins(seen),
         *_apart(seen),
         *_same_again(seen),
+        *_answered(seen),
         *unfinished(seen),
     ]
 
@@ -124,6 +127,7 @@ def count(seen: Seen) -> Counts:
         effects=len(_mailed(seen)) + len(seen.effects["notes"]) + len(_own_moves(seen)),
         held=held,
         parked=sum(step["outcome"] == "parked" for step in outcomes) - held,
+        turned_away=sum(any(one["status"] == 503 for one in each["attempts"]) for each in seen.deliveries),
     )
 
 
@@ -241,6 +245,17 @@ def _accepted(seen: Seen) -> Iterator[Violation]:
             continue
         where = f" into stage {stage}" if stage else ""
         yield _violation(seen, "P2", application, f"an accepted {event}{where} is not in the story", "lost")
+
+
+def _answered(seen: Seen) -> Iterator[Violation]:
+    """What cannot be made safe is turned away until later; nothing else is an answer to a vendor's own webhook."""
+    for delivery in seen.deliveries:
+        for attempt in delivery["attempts"]:
+            status = attempt["status"]
+            if status in {200, None} or (status == 503 and attempt["retry_after"]):
+                continue
+            text = f"{delivery['vendor']}'s {delivery['event']} was answered {status} without a date to come again"
+            yield _violation(seen, "P2", None, text)
 
 
 def _delivered(seen: Seen) -> Iterator[tuple[str, str, Json]]:

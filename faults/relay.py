@@ -27,6 +27,8 @@ class Relay:
         self._flowing.set()
         self._is_cut = False
         self.port = 0
+        self.hurt_count = 0
+        """Connections that were broken or stood still since the last `cut` or `silence`."""
 
     async def start(self) -> None:
         """Listen on a free port."""
@@ -45,11 +47,13 @@ class Relay:
     def cut(self) -> None:
         """Break every connection, and each new one at once."""
         self._is_cut = True
+        self.hurt_count = len(self._tasks)
         self._drop()
 
     def silence(self) -> None:
         """Pass nothing on any more, and say so to nobody, as a network does that swallows packets."""
         self._flowing.clear()
+        self.hurt_count = len(self._tasks)
 
     def mend(self) -> None:
         """Let everything pass again."""
@@ -68,6 +72,7 @@ class Relay:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open.add(writer)
+        self.hurt_count += self._is_cut or not self._flowing.is_set()
         there: asyncio.StreamWriter | None = None
         try:
             await self._flowing.wait()

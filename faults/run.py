@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import random
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,12 +15,13 @@ from urllib.parse import quote
 import aiohttp
 
 from faults import oracle
+from faults.disk import Disk
 from faults.injuries import Injuries
 from faults.load import REDELIVERY_SCALE, Tenant, announce
 from faults.oracle import Seen, Violation
-from faults.plan import Fault, rounds
+from faults.plan import Fault, Plan
 from faults.report import Result
-from faults.stage import LEASE_SECONDS, Stage, set_up
+from faults.stage import LEASE_SECONDS, Stage, remove, set_up
 from trellis.cli import environment
 
 ACCOUNTS = 3
@@ -32,18 +34,28 @@ SETTLE_SECONDS = 180.0
 Say = Callable[[str], None]
 
 
-async def run(folder: Path, *, minutes: float, seed: int, say: Say) -> Result:
-    """Hurt a fresh system in *folder* for about *minutes* and return what came of it."""
-    say(f"seed {seed}; starting servers, two replicas of each service and the sandbox")
+async def run(folder: Path, *, minutes: float, seed: int, disk: Disk, say: Say) -> Result:
+    """Hurt a fresh system for about *minutes* and return what came of it.
+
+    Args:
+        folder: What the system writes goes below it and is removed at the end; after a violation its logs, and the
+            stories behind it, stay in `kept`.
+        minutes: How long faults go on; what follows is bounded too.
+        seed: What is broken when.
+        disk: What ingest's spool lies on.
+        say: Told what happens.
+    """
+    remove(folder / "kept")
+    say(f"seed {seed}; starting servers, two replicas of each service and the sandbox; a full disk: {disk.words}")
     timeout = aiohttp.ClientTimeout(total=60)
-    async with set_up(folder) as stage, aiohttp.ClientSession(timeout=timeout) as session:
+    async with set_up(folder / "run", disk) as stage, aiohttp.ClientSession(timeout=timeout) as session:
         announce(stage.system.variables())
         environ = stage.system.environment()
         url = stage.system.url("sandbox")
         tenants = [Tenant(session, url, f"faults-{number}", seed + number) for number in range(1, ACCOUNTS + 1)]
         canary = Tenant(session, url, "canary", seed)
         for number, tenant in enumerate([*tenants, canary]):
-            await tenant.open(environ, folder, settle_s=0.5 * (number % 2))
+            await tenant.open(environ, stage.folder, settle_s=0.5 * (number % 2))
         await canary.call("PUT", "/time", {"time_scale": REDELIVERY_SCALE})
         return await _Run(stage, tenants, canary, minutes=minutes, seed=seed, say=say).whole()
 
@@ -63,7 +75,7 @@ class _Run:
         self._lives: set[asyncio.Task[None]] = set()
         self._troubles: list[Violation] = []
         self._recoveries: list[float] = []
-        self._done: list[Fault] = []
+        self._done: list[tuple[Fault, bool]] = []
 
     async def whole(self) -> Result:
         background = [asyncio.create_task(self._stage.supervise(self._say))]
@@ -80,16 +92,15 @@ class _Run:
         violations = [*self._troubles, *(violation for one in seen for violation in oracle.check(one))]
         if violations:
             await asyncio.to_thread(self._keep, violations, seen)
-        reached = self._injuries.reached()
         return Result(
             seed=self._seed,
-            faults=len(self._done),
+            faults=self._done,
             counts=[oracle.count(one) for one in seen],
             violations=violations,
             recovery_seconds=self._recoveries,
             settle_seconds=settled,
-            reached=sorted(reached),
-            missed=sorted(set(self._injuries.markers.values()) - reached),
+            killed=self._injuries.killed(),
+            disk=self._stage.disk.words,
             unexpected=self._stage.unexpected,
             dead=sum(len(one.dead) + one.dead_signals for one in seen[:1]),
         )
@@ -100,9 +111,12 @@ class _Run:
         told = [
             {**one.as_json(), "story": stories.get(one.account, {}).get(one.application or 0, [])} for one in violations
         ]
-        file = self._stage.folder / "violations.json"
-        file.write_text(json.dumps(told, indent=1), "utf-8")
-        self._say(f"{len(violations)} violations with their stories are in {file}")
+        kept = self._stage.folder.parent / "kept"
+        kept.mkdir()
+        (kept / "violations.json").write_text(json.dumps(told, indent=1), "utf-8")
+        for log in (*self._stage.folder.glob("*/*.log"), *self._stage.folder.glob("system/*.log")):
+            shutil.copy(log, kept)
+        self._say(f"{len(violations)} violations with their stories, and the logs, are in {kept}")
 
     async def _people(self) -> None:
         number = 0
@@ -122,13 +136,17 @@ class _Run:
 
     async def _rounds(self) -> None:
         end = time.monotonic() + self._seconds
-        for faults in rounds(self._seed, longer_than_lease=LEASE_SECONDS):
-            if time.monotonic() > end:
-                return
+        plan = Plan(self._seed, longer_than_lease=LEASE_SECONDS)
+        while time.monotonic() < end:
+            faults = plan.next_round()
             words = "; ".join(map(str, faults))
             self._say(words)
-            self._done += faults
-            await self._injuries.suffer(faults)
+            done = await self._injuries.suffer(faults)
+            self._done += done
+            for fault in (fault for fault, happened in done if not happened):
+                self._say(f"  in vain: {fault}")
+                if fault.failpoint:
+                    plan.owe(fault)
             await self._recover(words)
 
     async def _recover(self, what: str) -> None:

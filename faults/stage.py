@@ -20,6 +20,8 @@ from tools.dev.process import Lease
 from tools.dev.rabbitmq import RabbitServer
 from tools.dev.system import System
 
+from faults.disk import Disk
+from faults.processes import thaw
 from faults.relay import Relay
 
 LEASE_SECONDS = 3.0
@@ -35,12 +37,13 @@ class Stage:
     reached through a relay that can be cut.
     """
 
-    def __init__(self, folder: Path, lease: Lease) -> None:
+    def __init__(self, folder: Path, lease: Lease, disk: Disk) -> None:
         self.postgres = PostgresServer(folder / "postgres", lease=lease)
         self.rabbitmq = RabbitServer(folder / "rabbitmq", lease=lease)
         self.broker = Relay(lambda: [self.rabbitmq.port])
         self.database = Relay(lambda: [self.postgres.port])
         self.folder = folder
+        self.disk = disk
         self.replicas = tuple(f"{name}{number}" for name in SERVICES for number in ("", ".2"))
         self._lease = lease
         self._fronts: dict[str, Relay] = {}
@@ -70,7 +73,12 @@ class Stage:
             replicas=2,
             settings=self._settings(first.variables()),
         )
-        await asyncio.to_thread(self.system.start_all)
+        await asyncio.to_thread(self.system.prepare)
+        await self.disk.prepare(self.postgres, self.system.database)
+        for name in self.system.names:
+            await asyncio.to_thread(self.system.start, name, self._extra(name), wait=False)
+        for name in self.system.names:
+            await asyncio.to_thread(self.system.wait_ready, name)
 
     def _settings(self, direct: Mapping[str, str]) -> dict[str, str]:
         told = {"TRELLIS_LEASE_SECONDS": f"{LEASE_SECONDS:g}", "TRELLIS_REQUEST_SECONDS": f"{REQUEST_SECONDS:g}"}
@@ -93,6 +101,7 @@ class Stage:
         await asyncio.gather(asyncio.to_thread(self.rabbitmq.kill), asyncio.to_thread(self.postgres.kill))
         for relay in (self.broker, self.database, *self._fronts.values()):
             await relay.stop()
+        self.disk.remove()
 
     async def supervise(self, say: Callable[[str], None]) -> None:
         """Start again whatever died, until cancelled."""
@@ -107,7 +116,9 @@ class Stage:
                     say(f"{replica} ended by itself")
                 extra = self._armed.pop(replica, None)
                 try:
-                    await asyncio.to_thread(self.system.start, replica, extra, wait=False)
+                    await asyncio.to_thread(
+                        self.system.start, replica, {**self._extra(replica), **(extra or {})}, wait=False
+                    )
                 except Problem as problem:
                     self._down.add(replica)
                     say(str(problem))
@@ -115,15 +126,33 @@ class Stage:
                     self._down.add(replica)  # it is to die
             await asyncio.sleep(_WATCH_SECONDS)
 
-    def kill(self, replica: str, extra: Mapping[str, str] | None = None) -> None:
-        """Kill *replica* as `kill -9` does; the supervisor starts it again, with *extra* in its environment."""
+    def kill(self, replica: str, extra: Mapping[str, str] | None = None) -> bool:
+        """Kill *replica* as `kill -9` does and return whether it ran.
+
+        The supervisor starts it again, with *extra* in its environment.
+        """
         if extra:
             self._armed[replica] = dict(extra)
         pid = self.system.pid(replica)
         self._down.add(replica)
-        if pid is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        if pid is None:
+            return False
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        return True
+
+    def step_clock(self, replica: str, ahead_seconds: float) -> None:
+        """Let the clock of *replica* be wrong by so much from now on; the database's and the vendors' stay right."""
+        file = self._clock_file(replica)
+        partial = file.with_suffix(".part")
+        partial.write_text(f"{ahead_seconds:g}", "ascii")
+        partial.replace(file)
+
+    def _extra(self, name: str) -> dict[str, str]:
+        return {"TRELLIS_CLOCK_OFFSET_FILE": str(self._clock_file(name))}
+
+    def _clock_file(self, replica: str) -> Path:
+        return self.folder / f"clock-{replica}.seconds"
 
     async def ready(self) -> bool:
         """Say whether every replica is."""
@@ -132,35 +161,29 @@ class Stage:
 
 
 @contextlib.asynccontextmanager
-async def set_up(folder: Path) -> AsyncIterator[Stage]:
-    """Give a fresh, running stage in *folder*; all its processes end with this one, however it ends."""
-    _remove(folder)
-    with Lease(folder) as lease:
-        stage = Stage(folder, lease)
-        try:
-            await stage.start()
-            yield stage
-        finally:
-            await stage.stop()
-            remove_elsewhere(folder)
+async def set_up(folder: Path, disk: Disk) -> AsyncIterator[Stage]:
+    """Give a fresh, running stage in *folder*; all its processes end with this one, however it ends.
+
+    At the end the folder is removed, unless this process is killed; then the next run removes it.
+    """
+    remove(folder)
+    try:
+        with Lease(folder) as lease:
+            stage = Stage(folder, lease, disk)
+            try:
+                await stage.start()
+                yield stage
+            finally:
+                await stage.stop()
+    finally:
+        remove(folder)
 
 
-def _remove(folder: Path) -> None:
+def remove(folder: Path) -> None:
+    """Remove *folder* with what its servers keep in other places."""
     if folder.exists():
         remove_elsewhere(folder)
         shutil.rmtree(folder)
-
-
-def freeze(pid: int | None) -> None:
-    """Stop *pid* and all its descendants where they are."""
-    for each in _tree(pid):
-        _signal(each, signal.SIGSTOP)
-
-
-def thaw(pid: int | None) -> None:
-    """Let them go on."""
-    for each in _tree(pid):
-        _signal(each, signal.SIGCONT)
 
 
 async def until(check: Callable[[], bool], seconds: float) -> bool:
@@ -171,25 +194,6 @@ async def until(check: Callable[[], bool], seconds: float) -> bool:
             return False
         await asyncio.sleep(0.2)
     return True
-
-
-def _tree(pid: int | None) -> list[int]:
-    if pid is None:
-        return []
-    children: dict[int, list[int]] = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError, IndexError):
-            stat = (folder / "stat").read_text("utf-8", errors="replace")
-            children.setdefault(int(stat.rpartition(")")[2].split()[1]), []).append(int(folder.name))
-    found = [pid]
-    for each in found:
-        found += children.get(each, [])
-    return found
-
-
-def _signal(pid: int, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, number)
 
 
 def _moved(url: str, old: int, new: int) -> str:

@@ -23,6 +23,9 @@ _SPELLED = (
 )
 
 
+_LONG_PROOF_MINUTES = "6"
+"""Long enough for every sort of fault and every failpoint."""
+
 _SIDE_BY_SIDE = ("-n", "3", "--dist", "worksteal")
 """Most tests of whole systems wait for processes and vendors, so three at a time suit two cores."""
 
@@ -58,7 +61,8 @@ def lint(*, fix: bool = False) -> int:
 def test(arguments: Sequence[str]) -> int:
     """Run the tests the *arguments* name against the private servers; returns pytest's exit code.
 
-    With no level, path or `all` among them the static checks come first, and both count.
+    With no level or path among them the static checks come first, and both count; with `all` and no other, a run of
+    `./dev faults` too, by itself, since it measures recoveries.
     """
     environment = dict(os.environ)
     if "all" in arguments:
@@ -67,6 +71,7 @@ def test(arguments: Sequence[str]) -> int:
     chosen = any((ROOT / word.partition("::")[0]).exists() for word in rest if not word.startswith("-"))
     python = ensure_environment()
     lint_code = 0 if chosen else lint()
+    faults_code = faults(["--minutes", _LONG_PROOF_MINUTES]) if "all" in arguments and not chosen else 0
     if chosen and all(word.startswith(_SERVERLESS) for word in rest if not word.startswith("-")):
         return run([str(python), "-m", "pytest", *rest], environment)
     if not any(word.startswith("-n") for word in rest) and not _is_narrow(rest):
@@ -74,9 +79,10 @@ def test(arguments: Sequence[str]) -> int:
     with shared_servers(DEV / "test") as servers:
         environment |= servers.test_environment()
         code = run([str(python), "-m", "pytest", *rest], environment)
-    if lint_code:
-        say("the static checks failed, see above")
-    return code or lint_code
+    for failed, what in ((lint_code, "the static checks"), (faults_code, "./dev faults")):
+        if failed:
+            say(f"{what} failed, see above")
+    return code or lint_code or faults_code
 
 
 def bench(arguments: Sequence[str]) -> int:

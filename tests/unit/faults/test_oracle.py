@@ -20,14 +20,15 @@ def at(seconds: float) -> str:
     return (T0 + timedelta(seconds=seconds)).isoformat()
 
 
-def delivery(vendor: str, event: str, body: Json, status: int | None = 200) -> Json:
-    attempt = {"at": at(0), "event_id": "1", "status": status, "error": None}
+def delivery(vendor: str, event: str, body: Json, status: int | None = 200, retry_after: str | None = None) -> Json:
+    attempt = {"at": at(0), "event_id": "1", "status": status, "error": None, "retry_after": retry_after}
     return {"vendor": vendor, "event": event, "attempts": [attempt], "body": json.dumps(body)}
 
 
-def stage_change(stage: int = WATCHED, status: int | None = 200) -> Json:
+def stage_change(stage: int = WATCHED, status: int | None = 200, retry_after: str | None = None) -> Json:
     application = {"id": APPLICATION, "current_stage": {"id": stage}}
-    return delivery("greenhouse", "candidate_stage_change", {"payload": {"application": application}}, status)
+    body = {"payload": {"application": application}}
+    return delivery("greenhouse", "candidate_stage_change", body, status, retry_after)
 
 
 def invite(seconds: float = 2.0, email: str = EMAIL) -> Json:
@@ -155,7 +156,15 @@ def test_what_was_accepted_and_is_not_told_is_lost(whole: Seen, text: str, words
 
 
 def test_what_was_not_accepted_may_be_missing(whole: Seen) -> None:
-    assert promises(replace(without(whole, "entered"), deliveries=[stage_change(status=503)])) == []
+    turned_away = replace(without(whole, "entered"), deliveries=[stage_change(status=503, retry_after="60")])
+    assert promises(turned_away) == []
+    assert (count(turned_away).deliveries, count(turned_away).turned_away) == (0, 1)
+
+
+@pytest.mark.parametrize("status", [503, 500, 401])
+def test_a_vendors_own_webhook_is_taken_or_turned_away_until_later(whole: Seen, status: int) -> None:
+    answered = replace(whole, deliveries=[*whole.deliveries, stage_change(status=status)])
+    assert promises(answered) == ["P2"]
 
 
 def test_what_lies_in_a_dead_queue_is_not_lost(whole: Seen) -> None:

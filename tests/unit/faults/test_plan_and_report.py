@@ -1,18 +1,23 @@
-"""Rounds come from the seed alone and pass by every failpoint; the last line has the promised figures."""
+"""Rounds come from the seed and pass by everything; the last line has the promised figures."""
 
 from __future__ import annotations
 
-from itertools import islice
+from collections import Counter
 
 from faults.oracle import Counts, Violation
-from faults.plan import Fault, cases, rounds
+from faults.plan import SORTS, Fault, Plan, cases
 from faults.report import Result
 
 from trellis.common.failpoints import FAILPOINTS
 
 
 def drawn(seed: int, count: int = 60) -> list[tuple[Fault, ...]]:
-    return list(islice(rounds(seed, longer_than_lease=3.0), count))
+    plan = Plan(seed, longer_than_lease=3.0)
+    return [plan.next_round() for _ in range(count)]
+
+
+def of_processes(faults: tuple[Fault, ...]) -> list[Fault]:
+    return [one for one in faults if one.kind == "failpoint"]
 
 
 def test_the_same_seed_breaks_the_same_things() -> None:
@@ -20,44 +25,85 @@ def test_the_same_seed_breaks_the_same_things() -> None:
     assert drawn(5) != drawn(6)
 
 
-def test_every_failpoint_has_its_turn() -> None:
+def test_every_failpoint_has_its_turn_before_one_comes_again() -> None:
     assert {name for name, _service in cases()} == set(FAILPOINTS)
-    met = {(one.failpoint, one.target.partition(".")[0]) for faults in drawn(1) for one in faults if one.failpoint}
-    assert met == set(cases())
+    for seed in range(5):
+        rounds = [of_processes(faults) for faults in drawn(seed)]
+        met = [one for faults in rounds for one in faults]
+        assert {one.failpoint for faults in rounds[:16] for one in faults} == set(FAILPOINTS)
+        assert {(one.failpoint, one.target.partition(".")[0]) for one in met[: len(cases())]} == set(cases())
 
 
-def test_every_kind_of_fault_is_drawn_and_a_freeze_outlasts_the_lease() -> None:
+def test_every_sort_has_its_turn_before_one_comes_again() -> None:
+    for seed in range(5):
+        met: list[str] = []
+        for faults in drawn(seed):
+            met += {one.sort: None for one in faults if one.kind not in {"failpoint", "vendor"}}
+        assert set(met[: len(SORTS)]) == set(SORTS)
+
+
+def test_a_freeze_outlasts_the_lease_and_a_wrong_clock_is_wrong_for_more_than_service_tokens_forgive() -> None:
     faults = [one for seed in range(8) for several in drawn(seed) for one in several]
-    assert {one.kind for one in faults} == {"kill", "freeze", "failpoint", "broker", "database", "vendor"}
-    assert all(one.seconds > 3.0 for one in faults if one.kind == "freeze")
+    assert min(one.seconds for one in faults if one.kind == "freeze") > 3.0
+    ahead = {one.ahead for one in faults if one.kind == "clock"}
+    assert min(ahead) < -90
+    assert max(ahead) > 90
 
 
-def test_no_two_failpoints_of_a_round_are_in_one_service() -> None:
-    for faults in drawn(2):
-        services = [one.target.partition(".")[0] for one in faults if one.failpoint]
+def test_a_round_breaks_each_kind_once_and_a_full_disk_alone() -> None:
+    for faults in drawn(2, 200):
+        services = [one.target.partition(".")[0] for one in of_processes(faults)]
         assert len(services) == len(set(services))
+        kinds = Counter(one.kind for one in faults if one.kind not in {"kill", "failpoint"})
+        assert set(kinds.values()) <= {1}
+        if kinds["disk"]:
+            assert set(kinds) <= {"disk", "vendor"}
+            assert all(one.kind != "kill" for one in faults)
 
 
-def result(*violations: Violation) -> Result:
+def test_a_failpoint_that_nobody_came_by_has_another_turn_at_once_but_not_for_ever() -> None:
+    plan = Plan(1, longer_than_lease=3.0)
+    owed = of_processes(plan.next_round())[0]
+    turns = 1
+    while True:
+        plan.owe(owed)
+        plan.next_round()
+        if owed.failpoint not in {one.failpoint for one in plan.next_round()}:
+            break
+        turns += 1
+    assert turns == 3
+
+
+def result(*violations: Violation, faults: tuple[tuple[Fault, bool], ...] = ()) -> Result:
     return Result(
         seed=3,
-        faults=4,
-        counts=[Counts(10, 5, 1, 0), Counts(2, 1, 0, 2)],
+        faults=faults,
+        counts=[Counts(10, 5, 1, 0, 4), Counts(2, 1, 0, 2, 1)],
         violations=violations,
         recovery_seconds=[1.0, 7.26],
         settle_seconds=3.0,
-        reached=["a x"],
-        missed=["b y"],
+        killed=["relay.after_claim", "relay.after_claim"],
     )
 
 
 def test_the_last_line_sums_the_accounts() -> None:
     told = result(Violation("P1", "one", 7, "twice", "doubled"), Violation("P2", "one", 8, "gone", "lost")).as_json()
-    figures = {name: told[name] for name in ("deliveries", "faults", "effects", "lost", "doubled", "held", "parked")}
-    assert figures == {"deliveries": 12, "faults": 4, "effects": 6, "lost": 1, "doubled": 1, "held": 1, "parked": 2}
+    names = ("deliveries", "effects", "lost", "doubled", "held", "parked", "turned_away", "seed")
+    assert [told[name] for name in names] == [12, 6, 1, 1, 1, 2, 5, 3]
     assert told["longest_recovery_seconds"] == 7.3
-    assert told["seed"] == 3
     assert [one["promise"] for one in told["violations"]] == ["P1", "P2"]
+
+
+def test_the_last_line_counts_by_sort_what_came_about_and_names_what_never_did() -> None:
+    alarm = Fault(kind="broker", target="memory alarm", seconds=2)
+    ahead = Fault(kind="clock", target="workflow", ahead=60)
+    told = result(faults=((alarm, True), (alarm, True), (alarm, False), (ahead, False))).as_json()
+    assert told["faults"] == 2
+    assert told["faults_by_sort"] == {"broker memory alarm": 2}
+    assert told["faults_in_vain"] == {"broker memory alarm": 1, "clock ahead": 1}
+    assert set(told["faults_never"]) == set(SORTS) - {"broker memory alarm"}
+    assert told["failpoints_killed"] == {"relay.after_claim": 2}
+    assert set(told["failpoints_never"]) == set(FAILPOINTS) - {"relay.after_claim"}
 
 
 def test_any_violation_is_a_failure_and_named() -> None:

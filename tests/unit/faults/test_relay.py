@@ -102,15 +102,19 @@ async def test_cut_off_it_breaks_what_is_there_and_what_comes_until_it_is_mended
     writer.write(b"x")
     await reader.read(100)
     relay.cut()
+    assert relay.hurt_count == 1
     assert await nothing(reader.read(100))
     assert await nothing(ask(relay))
+    assert relay.hurt_count == 2
     relay.mend()
     assert (await ask(relay)).endswith(b":x")
 
 
 async def test_silent_it_passes_nothing_and_forgets_nothing(relay: Relay) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", relay.port)
+    assert relay.hurt_count == 0
     relay.silence()
+    assert relay.hurt_count == 1
     writer.write(b"x")
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.3):
