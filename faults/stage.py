@@ -92,16 +92,20 @@ class Stage:
         return told
 
     async def stop(self) -> None:
-        """Kill all of it."""
-        for replica in self.replicas:
-            thaw(self.system.pid(replica))
-        for server in (self.postgres, self.rabbitmq):
-            thaw(server.pid)
-        await asyncio.to_thread(self.system.kill_all)
-        await asyncio.gather(asyncio.to_thread(self.rabbitmq.kill), asyncio.to_thread(self.postgres.kill))
+        """Kill all of it, also what a thread is just starting; no thread can be had afterwards."""
+        self._kill()
+        await asyncio.get_running_loop().shutdown_default_executor()
+        self._kill()
         for relay in (self.broker, self.database, *self._fronts.values()):
             await relay.stop()
         self.disk.remove()
+
+    def _kill(self) -> None:
+        for pid in (*map(self.system.pid, self.system.names), self.postgres.pid, self.rabbitmq.pid):
+            thaw(pid)
+        self.system.kill_all()
+        self.rabbitmq.kill()
+        self.postgres.kill()
 
     async def supervise(self, say: Callable[[str], None]) -> None:
         """Start again whatever died, until cancelled."""
