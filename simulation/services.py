@@ -184,7 +184,7 @@ def _greenhouse_actions(world: World, process: Process) -> Running:
     pauses, harvests = gt.MemoryPauses(session, ledger), SimulatedHarvests(world, process)
     relay = Relay(session.outbox, publisher, _METRICS)
     notes = NoteEffect(
-        harvests, gt.MemoryMoves(session), gt.NobodyAnonymized(), SimulatedLinks(world, process), pauses,
+        harvests, gt.MemoryMoves(session), gt.MemoryCandidates(session), SimulatedLinks(world, process), pauses,
         request_seconds=REQUEST_SECONDS,
     )  # fmt: skip
     moves = MoveEffect(harvests, gt.MemoryStages(session), pauses, request_seconds=REQUEST_SECONDS)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from simulation.twins.ledger import MemoryLedger
-from simulation.twins.memory import Session, is_free, tx
+from simulation.twins.memory import Row, Session, is_free, tx
 from trellis.common.contracts.commands import Action
 from trellis.common.contracts.envelope import Envelope
 from trellis.common.contracts.facts import CandidateAnonymized, CandidateMerged
@@ -22,6 +25,9 @@ from trellis.greenhouse_actions.domain.readings import JobStage
 from trellis.greenhouse_actions.domain.stages import fixed_target
 from trellis.greenhouse_actions.questions import Question
 
+_ENDED = (State.DONE, State.REFUSED, State.SUPERSEDED)
+_MOST_MERGES = 21
+_WITH_NOTES = frozenset({"notes", "activity_items"})
 _MAY_BE = (State.ATTEMPTING, State.UNKNOWN, State.IN_DOUBT, State.DONE)
 
 
@@ -41,18 +47,37 @@ class MemoryKnown:
     async def record_anonymized(
         self, database: Database, account: AccountId, fact: CandidateAnonymized, at: datetime
     ) -> None:
-        """See `Known.record_anonymized`; no history anonymises anybody yet."""
-        raise NotImplementedError
+        """See `Known.record_anonymized`."""
+        opened, key, fields = tx(database), (account, fact.candidate_id), frozenset(fact.fields)
+        await opened.statement("anonymized")
+        known = await opened.lock("anonymized", key)
+        if known is not None:
+            fields = fields | known["fields"] if fields and known["fields"] else frozenset()
+            at = max(at, known["at"])
+        opened.put("anonymized", key, {"fields": fields, "at": at})
 
     async def record_merged(self, database: Database, account: AccountId, fact: CandidateMerged) -> None:
-        """See `Known.record_merged`; no history merges anybody yet."""
-        raise NotImplementedError
+        """See `Known.record_merged`."""
+        opened, old, new = tx(database), fact.candidate_id, fact.into_candidate_id
+        await opened.statement("merged")
+        if old == new:
+            return
+        await opened.hold(("merged", (account, old)))
+        opened.put("merged", (account, old), {"into": new})
+        for ident, row in list(opened.rows("intent")):
+            if (row["account"], row["candidate_id"]) == (account, old) and row["state"] not in _ENDED:
+                await opened.update("intent", ident, candidate_id=new)
 
     async def drop_stages(
         self, database: Database, account: AccountId, job: JobId | None, stage: StageId | None = None
     ) -> None:
-        """See `Known.drop_stages`; no history changes a job yet."""
-        raise NotImplementedError
+        """See `Known.drop_stages`."""
+        opened, every = tx(database), job is None and stage is not None
+        await opened.statement("drop stages")
+        for key, _ in list(opened.rows("stages")):
+            if key == (account, job) or (every and key[0] == account):
+                await opened.hold(("stages", key))
+                opened.put("stages", key, None)
 
     async def claim(self, *, per_account: int, lease: timedelta) -> list[Question]:
         """See `Questions.claim`."""
@@ -62,12 +87,15 @@ class MemoryKnown:
             opened = tx(connection)
             await opened.statement("claim questions")
             found: list[Question] = []
-            for ident, row in opened.rows("observation"):
+            counts: Counter[AccountId] = Counter()
+            for ident, row in sorted(opened.rows("observation"), key=_due_at):
+                account = row["question"].account_id
                 due = row["due_at"] <= opened.now and is_free(row["lease_until"], opened.now)
-                if due and opened.free("observation", ident):
+                if due and counts[account] < per_account and opened.free("observation", ident):
+                    counts[account] += 1
                     opened.grab("observation", ident)
                     opened.put("observation", ident, row | {"lease_until": opened.now + lease})
-                    found.append(row["question"])
+                    found.append(replace(row["question"], tries=row["tries"]))
             return found
 
     async def answer(self, account: AccountId, questions: Sequence[Question], facts: Sequence[Envelope]) -> None:
@@ -76,8 +104,9 @@ class MemoryKnown:
             opened = tx(connection)
             await self._session.put_out(connection, facts)
             for question in questions:
-                await opened.lock("observation", question.command_id)
-                opened.put("observation", question.command_id, None)
+                row = await opened.lock("observation", question.command_id)
+                if row is not None and row["question"].account_id == account:
+                    opened.put("observation", question.command_id, None)
 
     async def postpone(self, questions: Sequence[Question], reason: str, wait: timedelta) -> None:
         """See `Questions.postpone`."""
@@ -114,10 +143,9 @@ class MemoryPauses:
         async with self._session.acquired() as connection:
             await tx(connection).statement("pause of")
             row = tx(connection).get("pause", (account, VENDOR))
-            now = tx(connection).now
         if row is None:
             return None
-        return Pause(reason=row["reason"], remedy=row["remedy"], since=now, retry_at=row["retry_at"])
+        return Pause(reason=row["reason"], remedy=row["remedy"], since=row["since"], retry_at=row["retry_at"])
 
 
 class MemoryMoves:
@@ -175,11 +203,35 @@ class MemoryStages:
             opened.put("stages", (account, job), {"stages": list(stages), "read_at": opened.now})
 
 
-class NobodyAnonymized:
+class MemoryCandidates:
     """See `Anonymizations`."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
 
     async def notes_anonymized_at(
         self, account: AccountId, candidates: Sequence[CandidateId]
     ) -> Mapping[CandidateId, datetime]:
         """See `Anonymizations.notes_anonymized_at`."""
-        return {}
+        if not candidates:
+            return {}
+        found: dict[CandidateId, datetime] = {}
+        async with self._session.acquired() as connection:
+            opened = tx(connection)
+            await opened.statement("notes anonymized")
+            for asked in candidates:
+                present: CandidateId | None = asked
+                for _ in range(_MOST_MERGES):
+                    row = opened.get("anonymized", (account, present))
+                    if row is not None and (not row["fields"] or row["fields"] & _WITH_NOTES):
+                        found[asked] = max(row["at"], found.get(asked, row["at"]))
+                    merged = opened.get("merged", (account, present))
+                    if merged is None:
+                        break
+                    present = merged["into"]
+        return found
+
+
+def _due_at(item: tuple[UUID, Row]) -> datetime:
+    due_at: datetime = item[1]["due_at"]
+    return due_at

@@ -220,8 +220,11 @@ class MemoryLedger:
         opened = tx(connection)
         await opened.statement("pause")
         known = await opened.lock("pause", (account, vendor))
-        row = {"account": account, "vendor": vendor, "reason": reason, "remedy": remedy}
-        opened.put("pause", (account, vendor), row | {"retry_at": opened.now + retry})
+        row = {
+            "account": account, "vendor": vendor, "reason": reason, "remedy": remedy, "retry_at": opened.now + retry,
+            "since": opened.now if known is None else known["since"],
+        }  # fmt: skip
+        opened.put("pause", (account, vendor), row)
         return known is None
 
     async def probe_again(self, account: AccountId, vendor: str, wait: timedelta) -> None:
