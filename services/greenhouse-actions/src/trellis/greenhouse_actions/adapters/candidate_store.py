@@ -64,21 +64,29 @@ class CandidateStore:
 
 async def record_anonymized(database: Database, account: AccountId, fact: CandidateAnonymized, at: datetime) -> None:
     """Remember that *fact* happened, told *at*; further fields are added."""
+    fields = set(fact.fields)
+    is_first = await database.fetchval(
+        "insert into anonymized_candidate (account_id, candidate_id, fields, at) values ($1, $2, $3, $4) "
+        "on conflict do nothing returning true",
+        account,
+        fact.candidate_id,
+        json.dumps(sorted(fields)),
+        at,
+    )
+    if is_first:
+        return
+    # Inserted first and read under the lock, so that what another fact told at the same time is not lost.
     before = await database.fetchval(
         "select fields from anonymized_candidate where account_id = $1 and candidate_id = $2 for update",
         account,
         fact.candidate_id,
     )
-    fields = set(fact.fields)
-    if before is not None:
-        fields = set() if before == "[]" or not fields else fields | set(json.loads(before))
+    known = set(json.loads(before))
     await database.execute(
-        "insert into anonymized_candidate (account_id, candidate_id, fields, at) values ($1, $2, $3, $4) "
-        "on conflict (account_id, candidate_id) do update set fields = excluded.fields, "
-        "at = greatest(anonymized_candidate.at, excluded.at)",
+        "update anonymized_candidate set fields = $3, at = greatest(at, $4) where account_id = $1 and candidate_id = $2",
         account,
         fact.candidate_id,
-        json.dumps(sorted(fields)),
+        json.dumps(sorted(known | fields) if known and fields else []),
         at,
     )
 
