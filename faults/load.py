@@ -32,6 +32,8 @@ _SETTINGS: dict[str, object] = {
     "credential.retry_s": 1,
     "report.poll_schedule": [0.5, 1, 2, 4],
     "invite.poll_interval": 8,
+    "reconcile.interval": 5,
+    "reconcile.delay": 2,
     "rate.max_per_second": 50,
     "rate.concurrency": 8,
     "rate.share": 1.0,

@@ -18,6 +18,7 @@ _WHERE: Final = {
     "relay": ("workflow", "assessments", "greenhouse-actions"),
     "ledger": ("assessments", "greenhouse-actions"),
     "reports": ("assessments",),
+    "reconciler": ("greenhouse-actions",),
 }
 PROCESS: Final = ("kill", "freeze", "clock ahead", "clock behind")
 BROKER: Final = ("kill", "stop", "pause", "cut", "silence", "memory alarm", "disk alarm")

@@ -31,7 +31,15 @@ from trellis.greenhouse_actions.adapters.harvest import Connected, CredentialRej
 from trellis.greenhouse_actions.adapters.mint import REJECTED
 from trellis.greenhouse_actions.connection import Connection
 from trellis.greenhouse_actions.domain.outcomes import Answered, Cut, NeverLeft, Reply
-from trellis.greenhouse_actions.domain.readings import ApplicationView, CandidateView, JobStage, NoteView, StageRow
+from trellis.greenhouse_actions.domain.readings import (
+    ApplicationView,
+    CandidateView,
+    ChangeField,
+    JobStage,
+    NoteView,
+    StageRow,
+    Window,
+)
 from trellis.greenhouse_actions.domain.requests import FromSpace, HarvestRequest, Route
 
 if TYPE_CHECKING:
@@ -96,6 +104,10 @@ class SimulatedHarvest:
     async def applications(self, ids: Sequence[ApplicationId]) -> Mapping[ApplicationId, ApplicationView]:
         """See `Harvest.applications`."""
         return await self._read(self._twin.applications(ids))
+
+    async def changed(self, field: ChangeField, window: Window) -> Sequence[ApplicationView]:
+        """See `Harvest.changed`."""
+        return await self._read(self._twin.changed(field, window))
 
     async def current_stages(self, ids: Sequence[ApplicationId]) -> Mapping[ApplicationId, StageRow]:
         """See `Harvest.current_stages`."""
@@ -188,7 +200,7 @@ class SimulatedHarvests:
         self._world = world
         self._known = {account: SimulatedHarvest(world, process, account) for account in world.greenhouses}
 
-    async def of(self, account: AccountId) -> Connected:
+    async def of(self, account: AccountId, use: Use = Use.PEOPLE) -> Connected:
         """See `Harvests.of`."""
         return Connected(connection=self._world.connections[account], harvest=self._known[account])
 

@@ -20,6 +20,7 @@ WHERE = {
     "relay": ("workflow", "assessments", "greenhouse-actions"),
     "ledger": ("assessments", "greenhouse-actions"),
     "reports": ("assessments",),
+    "reconciler": ("greenhouse-actions",),
 }
 SPECIAL = {"ingest.after_spool", "ingest.spool_drain.after_publish"}
 """Reached only while the broker is away: test_outages.py walks these."""
@@ -34,6 +35,8 @@ async def test_killed_at_a_failpoint_each_effect_is_made_once(
     died = tmp_path / "died"
     if name == "ledger.after_lookup":
         await tenant.fault("notes.create" if service == "greenhouse-actions" else "invite", "cut_after")
+    if name.startswith("reconciler"):
+        await tenant.apply(**{"reconcile.interval": 1, "reconcile.delay": 0})
     await tenant.call("PUT", "/time", {"time_scale": 600})  # a redelivery comes after 0.1 s
     await asyncio.to_thread(system.stop, service)
     watch = asyncio.create_task(_bring_back(system, service, died))

@@ -18,6 +18,7 @@ from trellis.common.contracts.identifiers import (
     StageRowId,
     UserId,
 )
+from trellis.common.ledger.budget import Use
 from trellis.common.ledger.effects import Unauthorized
 from trellis.greenhouse_actions.adapters.harvest import Capabilities, Connected, CredentialRejectedError
 from trellis.greenhouse_actions.connection import Connection, ConnectionSettings
@@ -26,9 +27,11 @@ from trellis.greenhouse_actions.domain.readings import (
     Address,
     ApplicationView,
     CandidateView,
+    ChangeField,
     JobStage,
     NoteView,
     StageRow,
+    Window,
 )
 from trellis.greenhouse_actions.domain.requests import FromSpace, HarvestRequest, Route
 
@@ -90,6 +93,7 @@ class FakeHarvest:
             job_id=self.job,
             status=ApplicationStatus.ACTIVE,
             created_at=datetime.now(UTC),
+            updated_at=datetime.now(UTC),
         )
         self.truth[view.id] = view
         return self.enter(view.id, self.stage(stage))
@@ -102,12 +106,15 @@ class FakeHarvest:
             stage_name=name,
             row_id=StageRowId(self.fresh()),
             entered_at=datetime.now(UTC),
+            updated_at=datetime.now(UTC),
         )
         self.truth[application] = view
         return view
 
     def end(self, application: ApplicationId, status: ApplicationStatus) -> None:
-        self.truth[application] = replace(self.truth[application], status=status, stage_id=None, row_id=None)
+        self.truth[application] = replace(
+            self.truth[application], status=status, stage_id=None, row_id=None, updated_at=datetime.now(UTC)
+        )
 
     def person_note(self, application: ApplicationId, body: str, at: datetime | None = None) -> None:
         self._keep(application, PERSON, body, at or datetime.now(UTC))
@@ -126,6 +133,19 @@ class FakeHarvest:
         self._read()
         shown = {ident: self.truth[ident] for ident in ids if ident in self.truth}
         return {ident: replace(view, entered_at=None) for ident, view in shown.items() if self._shows(view)}
+
+    async def changed(self, field: ChangeField, window: Window) -> Sequence[ApplicationView]:
+        self._read()
+        times = {
+            view.id: view.updated_at if field is ChangeField.UPDATED_AT else view.last_activity_at
+            for view in self.truth.values()
+            if self._shows(view)
+        }
+        return [
+            replace(self.truth[ident], entered_at=None)
+            for ident, at in times.items()
+            if at is not None and window.since <= at <= window.until
+        ]
 
     async def current_stages(self, ids: Sequence[ApplicationId]) -> Mapping[ApplicationId, StageRow]:
         self._read()
@@ -224,7 +244,7 @@ class FakeHarvests:
             settings=ConnectionSettings.parse(settings),
         )
 
-    async def of(self, account: AccountId) -> Connected:
+    async def of(self, account: AccountId, use: Use = Use.PEOPLE) -> Connected:
         return Connected(connection=self.connection, harvest=self.harvest)
 
     async def remember_space(self, connection: Connection, space: FromSpace) -> None:

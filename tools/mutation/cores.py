@@ -37,9 +37,13 @@ _ASSESSMENTS: Final = "tests/unit/assessments"
 CORES: Final[tuple[Core, ...]] = (
     *(
         Core(f"trellis.workflow.domain.{name}", _WORKFLOW)
-        for name in ("decisions", "judging", "application", "rules", "compiling", "outgoing")
+        for name in ("decisions", "entering", "judging", "application", "rules", "compiling", "outgoing")
     ),
     *(Core(f"trellis.common.ledger.{name}", _LEDGER) for name in ("states", "recording", "changes")),
+    Core(
+        "trellis.greenhouse_actions.domain.reconciling",
+        ("tests/unit/greenhouse_actions/test_reconciling.py",),
+    ),
     Core("trellis.ingest.signature", ("tests/unit/ingest/test_signature.py", "tests/properties/ingest")),
     Core("trellis.ingest.translation", _INGEST),
     Core("trellis.assessments.domain.correlation", (f"{_ASSESSMENTS}/test_correlation.py",)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -21,7 +22,7 @@ from trellis.common.contracts.identifiers import (
 )
 from trellis.greenhouse_actions.adapters.harvest import CredentialRejectedError
 from trellis.greenhouse_actions.domain.outcomes import Answered, NeverLeft, Reply
-from trellis.greenhouse_actions.domain.readings import Missing
+from trellis.greenhouse_actions.domain.readings import ChangeField, Missing, Window
 from trellis.greenhouse_actions.domain.requests import FromSpace, NoteStyle, move_request, note_request
 from trellis.greenhouse_actions.reading import read_applications
 
@@ -102,6 +103,37 @@ async def test_entering_a_stage_again_is_another_visit(world: World) -> None:
     second = (await world.harvest.current_stages([person.application]))[person.application]
     assert second.stage_id == first.stage_id
     assert second.id != first.id
+
+
+@pytest.mark.parametrize("change", ["entered", "rejected", "applied"])
+async def test_what_changed_within_a_window_is_listed_and_nothing_else(world: World, change: str) -> None:
+    before = await world.apply()
+    await asyncio.sleep(0.02)
+    since = datetime.now(UTC)
+    await asyncio.sleep(0.02)
+    changed = await world.apply() if change == "applied" else before
+    if change == "entered":
+        await world.move(changed, "Onsite")
+    elif change == "rejected":
+        await world.end(changed, ApplicationStatus.REJECTED)
+    window = Window(since=since, until=datetime.now(UTC) + timedelta(seconds=5))
+    found = await world.harvest.changed(ChangeField.UPDATED_AT, window)
+    assert [view.id for view in found] == [changed.application]
+    if change == "rejected":
+        assert found[0].status is ApplicationStatus.REJECTED
+    past = Window(since=since - timedelta(days=2), until=since - timedelta(days=1))
+    assert await world.harvest.changed(ChangeField.UPDATED_AT, past) == []
+
+
+async def test_a_list_of_changes_turns_empty_for_a_lesser_user(world: World) -> None:
+    await world.apply()
+    await world.drop_site_admin()
+    window = Window(since=datetime.now(UTC) - timedelta(days=1), until=datetime.now(UTC) + timedelta(seconds=5))
+    try:
+        assert await world.harvest.changed(ChangeField.UPDATED_AT, window) == []
+        assert not await world.harvest.sees_anything()
+    except CredentialRejectedError:
+        pass  # the other answer that Greenhouse may give
 
 
 async def test_a_candidates_addresses_are_shown(world: World) -> None:

@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 from tests.contract.harvest.test_port import LONG_AGO, move_to, write
-from tests.contract.harvest.worlds import V3World
+from tests.contract.harvest.worlds import Person, V3World
 
 from trellis.common.errors import TransientError
-from trellis.greenhouse_actions.adapters.harvest import CredentialRejectedError
+from trellis.greenhouse_actions.adapters import harvest_v3
+from trellis.greenhouse_actions.adapters.harvest import CredentialRejectedError, TooLongError
 from trellis.greenhouse_actions.adapters.mint import HttpMint
 from trellis.greenhouse_actions.domain.outcomes import Answered, Cut
+from trellis.greenhouse_actions.domain.readings import ChangeField, Window
 from trellis.greenhouse_actions.reading import read_applications
 
 READS = ["500", "502", "503", "429", "cut_before", "cut_after", "truncated_json", "filter_ignored", "hang"]
@@ -88,6 +90,52 @@ async def test_the_spelling_that_worked_is_remembered(v3: V3World) -> None:
         await v3.harvest.notes(person.application, v3.service_user, LONG_AGO)
     calls = await v3.sandbox.control("GET", "/calls?route=notes.list")
     assert [call["status"] for call in calls] == ["422", "200", "200", "200"]
+
+
+async def _one_old_and_one_new(v3: V3World) -> tuple[Person, Window]:
+    await v3.apply()
+    await v3.sandbox.control("PUT", "/time", {"advance_s": 3600})
+    new = await v3.apply()
+    at = datetime.now(UTC) + timedelta(hours=1)
+    return new, Window(since=at - timedelta(minutes=10), until=at + timedelta(minutes=10))
+
+
+@pytest.mark.parametrize("field", list(ChangeField))
+@pytest.mark.parametrize("setting", ["auto", "pipe", "bracket"])
+@pytest.mark.parametrize("syntax", ["both", "pipe", "bracket", "bracket_ignored"])
+async def test_changes_are_found_by_any_spelling_or_not_at_all(
+    v3: V3World, syntax: str, setting: str, field: ChangeField
+) -> None:
+    new, window = await _one_old_and_one_new(v3)
+    await v3.sandbox.switch("filters.range_syntax", syntax)
+    harvest = v3.connect(**{"v3.range_syntax": setting})
+    works = {"both": ("pipe", "bracket"), "bracket_ignored": ("pipe",)}.get(syntax, (syntax,))
+    if setting != "auto" and setting not in works:
+        with pytest.raises(TransientError, match="does not narrow"):
+            await harvest.changed(field, window)
+        return
+    assert [view.id for view in await harvest.changed(field, window)] == [new.application]
+
+
+async def test_a_list_of_changes_that_was_not_narrowed_is_none(v3: V3World) -> None:
+    _, window = await _one_old_and_one_new(v3)
+    await v3.sandbox.fault("applications.list", "filter_ignored", count=2)
+    with pytest.raises(TransientError, match="does not narrow"):
+        await v3.harvest.changed(ChangeField.UPDATED_AT, window)
+
+
+async def test_changes_are_read_page_by_page_and_anew_after_a_dead_cursor(
+    v3: V3World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(harvest_v3, "MOST_ROWS", 2)
+    persons = [await v3.apply() for _ in range(5)]
+    window = Window(since=LONG_AGO, until=datetime.now(UTC) + timedelta(minutes=1))
+    await v3.sandbox.fault("applications.list", "cursor_expired", nth=2)
+    found = await v3.harvest.changed(ChangeField.UPDATED_AT, window)
+    assert {view.id for view in found} == {person.application for person in persons}
+    monkeypatch.setattr(harvest_v3, "MOST_PAGES", 2)
+    with pytest.raises(TooLongError):
+        await v3.harvest.changed(ChangeField.UPDATED_AT, window)
 
 
 async def test_notes_are_read_page_by_page_to_the_end(v3: V3World) -> None:

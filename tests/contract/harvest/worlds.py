@@ -12,6 +12,7 @@ from tests.fakes.harvest import SERVICE_USER, FakeHarvest
 
 from trellis.common.contracts.facts import ApplicationStatus
 from trellis.common.contracts.identifiers import AccountId, ApplicationId, CandidateId, JobId, StageId, UserId
+from trellis.common.ledger.budget import Use
 from trellis.common.runtime.metrics import Metrics
 from trellis.greenhouse_actions.adapters.harvest import Harvest
 from trellis.greenhouse_actions.adapters.harvest_v3 import HarvestV3, Shared
@@ -103,7 +104,7 @@ class Unlimited:
     heard: list[tuple[int | None, int | None, timedelta | None]] = field(default_factory=list)
     spent: int = 0
 
-    async def spend(self, account: AccountId, calls: int = 1) -> timedelta | None:
+    async def spend(self, account: AccountId, calls: int = 1, use: Use = Use.PEOPLE) -> timedelta | None:
         self.spent += calls
         return None
 

@@ -48,6 +48,7 @@ from trellis.greenhouse_actions.adapters.known_store import KnownStore
 from trellis.greenhouse_actions.adapters.measures import Measures
 from trellis.greenhouse_actions.adapters.mint import HttpMint
 from trellis.greenhouse_actions.adapters.own_moves import LedgerMoves
+from trellis.greenhouse_actions.adapters.reconciliation_store import ReconciliationStore
 from trellis.greenhouse_actions.adapters.stage_cache import StageCache
 from trellis.greenhouse_actions.adapters.tokens import Tokens
 from trellis.greenhouse_actions.effects import MoveEffect, NoteEffect
@@ -56,6 +57,7 @@ from trellis.greenhouse_actions.internal_api import NAME, Api, application
 from trellis.greenhouse_actions.invites import Invites
 from trellis.greenhouse_actions.observer import SOURCE, Observer
 from trellis.greenhouse_actions.pauses import LedgerPauses
+from trellis.greenhouse_actions.reconciler import Reconciler
 
 ORIGIN = Origin(workflow="screening", version=1, rule="passed", reason="score 82 is at least 70")
 ACME = AccountId("acme")
@@ -101,6 +103,8 @@ class Replica:
         self.moves = MoveEffect(self.harvests, StageCache(pool), pauses)
         self.runner = Runner(self.ledger, [self.notes, self.moves], self.relay, self.metrics)
         self.observer = Observer(known, self.harvests, pauses, self.relay, SystemClock())
+        self.reconciliations = ReconciliationStore(pool)
+        self.reconciler = Reconciler(self.reconciliations, self.harvests, pauses, self.relay, self.shared.measures)
         self.handler = Handler(database, self.ledger, known, self.runner, self.observer, self.relay)
         self.invites = Invites(self.harvests, self.store, pauses)
         self.app = application(
@@ -111,6 +115,8 @@ class Replica:
                 invites=self.invites,
                 runner=self.runner,
                 observer=self.observer,
+                reconciliations=self.reconciliations,
+                reconciler=self.reconciler,
             ),
             keyring,
         )

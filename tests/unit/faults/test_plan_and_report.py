@@ -30,7 +30,7 @@ def test_every_failpoint_has_its_turn_before_one_comes_again() -> None:
     for seed in range(5):
         rounds = [of_processes(faults) for faults in drawn(seed)]
         met = [one for faults in rounds for one in faults]
-        assert {one.failpoint for faults in rounds[:16] for one in faults} == set(FAILPOINTS)
+        assert {one.failpoint for faults in rounds[:17] for one in faults} == set(FAILPOINTS)
         assert {(one.failpoint, one.target.partition(".")[0]) for one in met[: len(cases())]} == set(cases())
 
 

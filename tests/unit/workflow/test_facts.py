@@ -382,7 +382,7 @@ def test_the_settle_time_of_an_unknown_application_counts_for_nothing() -> None:
 
 
 def test_a_reading_of_an_unknown_application_is_adopted_as_it_was_found() -> None:
-    (adopted,) = History().tell(read(CODING, 3, 2, found_by=FoundBy.RECONCILIATION))
+    (adopted,) = History().tell(read(CODING, 3, 2, found_by=FoundBy.READING))
     assert adopted == e.ApplicationAdopted(
         application_id=APPLICATION,
         candidate_id=CANDIDATE,
@@ -392,7 +392,7 @@ def test_a_reading_of_an_unknown_application_is_adopted_as_it_was_found() -> Non
         status=ApplicationStatus.ACTIVE,
         visit=Visit("t20261124T090200Z"),
         activity_at=at(2),
-        found_by=FoundBy.RECONCILIATION,
+        found_by=FoundBy.READING,
     )
 
 

@@ -28,7 +28,7 @@ from trellis.common.contracts.commands import Action
 from trellis.common.contracts.identifiers import JobId, Visit, command_id
 from trellis.workflow.domain import events as e
 from trellis.workflow.domain.application import initial_state
-from trellis.workflow.domain.judging import fill, judge_result, judge_stage_entry
+from trellis.workflow.domain.judging import ENGINE, fill, judge_result, judge_stage_entry
 
 ENTRY = {"stage_entered": {"stage": "Coding Assessment"}}
 DONE: dict[str, object] = {"assessment_completed": {}}
@@ -84,7 +84,7 @@ def test_a_judgement_names_its_visit_its_trigger_and_its_engine() -> None:
         visit=Visit("n1"),
         trigger="stage_entered",
         subject="",
-        engine=1,
+        engine=ENGINE,
         rules=(
             e.RuleJudged(
                 workflow="engineering", version=3, rule="rule-1", verdict="fired", reason="no condition", comparisons=()

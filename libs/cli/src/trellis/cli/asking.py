@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from trellis.cli.environment import Clients
@@ -123,3 +125,42 @@ async def settle(clients: Clients, account: str, command: str, order: str, *, by
             raise
         return str(answer["state"])
     raise said or PermanentError(f"no effect {command} is known")
+
+
+async def offers(clients: Clients, account: str) -> list[dict[str, Any]]:
+    """Return the entries that no webhook told of in time and that wait for a person's yes, the oldest first."""
+    found: list[dict[str, Any]] = await clients["workflow"].call("GET", f"/internal/v1/accounts/{account}/offers")
+    return found
+
+
+async def accept(clients: Clients, account: str, applications: Sequence[int]) -> dict[int, str]:
+    """Say yes to the offered entries of *applications* and return what became of each."""
+    said = {}
+    for application in applications:
+        try:
+            await clients["workflow"].call("POST", f"/internal/v1/accounts/{account}/offers/{application}/accept")
+            said[application] = "accepted: its rules are judged now"
+        except PermanentError as error:
+            if "404" not in str(error):
+                raise
+            said[application] = "skipped: no entry of it waits for a yes"
+    return said
+
+
+async def reconciliation(clients: Clients, account: str) -> dict[str, Any]:
+    """Return how far *account* was compared with Greenhouse.
+
+    Raises:
+        PermanentError: It never was.
+    """
+    found: dict[str, Any] = await clients["greenhouse-actions"].call(
+        "GET", f"/internal/v1/accounts/{account}/reconciliation"
+    )
+    return found
+
+
+async def reconcile_again(clients: Clients, account: str, since: datetime) -> bool:
+    """Have *account* compared again from *since*; False when it is not compared that far yet."""
+    path = f"/internal/v1/accounts/{account}/reconciliation"
+    answer = await clients["greenhouse-actions"].call("POST", path, {"since": since.isoformat()})
+    return bool(answer["set_back"])

@@ -7,6 +7,7 @@ import getpass
 import json
 import os
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -228,6 +229,68 @@ def _order(name: str, text: str) -> None:
 _order("confirm", "Say that the effect in doubt did happen: it counts as done and is never sent again.")
 _order("redrive", "Try again. For an invite in doubt this may send a second mail: ask the candidate first.")
 _order("drop", "Give the effect up: it will not be made.")
+
+
+@cli.group()
+def offers() -> None:
+    """Stage entries that no webhook told of in time: see them, and say yes to some."""
+
+
+@offers.command("list")
+@click.option("--account", required=True)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def offers_list(account: str, *, as_json: bool) -> None:
+    """List the entries that wait for a person's yes; `trellis why` tells the reason of each."""
+    rows = _with_clients(lambda found: asking.offers(found, account))
+    if as_json:
+        click.echo(json.dumps(rows))
+        return
+    for row in rows:
+        stage = row["stage_name"] or row["stage_id"]
+        click.echo(f"application {row['application_id']} in stage {stage}, found {row['since'][:19]}")
+    if not rows:
+        click.echo("nothing is offered")
+
+
+@offers.command("accept")
+@click.argument("applications", type=int, nargs=-1, required=True)
+@click.option("--account", required=True)
+def offers_accept(applications: tuple[int, ...], account: str) -> None:
+    """Act upon the offered entries of APPLICATIONS now, as if their webhooks had come; twice is once."""
+    for application, words in _with_clients(lambda found: asking.accept(found, account, applications)).items():
+        click.echo(f"application {application}: {words}")
+
+
+@cli.group()
+def reconcile() -> None:
+    """Compare Greenhouse with the log: how far, and again from a time on."""
+
+
+@reconcile.command("status")
+@click.option("--account", required=True)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def reconcile_status(account: str, *, as_json: bool) -> None:
+    """Show up to when Greenhouse was compared with the log, and what stands in the way."""
+    found = _with_clients(lambda known: asking.reconciliation(known, account))
+    if as_json:
+        click.echo(json.dumps(found))
+        return
+    click.echo(f"compared up to   {found['mark'] or 'nothing yet'}")
+    click.echo(f"complete at      {found['completed_at'] or 'never yet'}")
+    click.echo(f"next at          {found['due_at']}")
+    click.echo(f"applications     {found['read_count']} read")
+    if found["cause"]:
+        click.echo(f"in the way       {found['cause']} ({found['tries']} tries)")
+
+
+@reconcile.command("again")
+@click.option("--account", required=True)
+@click.option("--since", required=True, type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]), help="UTC.")
+def reconcile_again(account: str, since: datetime) -> None:
+    """Compare again from SINCE on; what is old is offered and never acted upon by itself."""
+    at = since.replace(tzinfo=UTC)
+    moved = _with_clients(lambda found: asking.reconcile_again(found, account, at))
+    click.echo(f"compared again from {at.isoformat()}" if moved else "nothing to do: it is not compared that far yet")
 
 
 @cli.group()

@@ -35,6 +35,7 @@ FAILPOINTS: Final = (
     "reports.after_claim",
     "reports.after_read",
     "reports.after_outcome",
+    "reconciler.after_portion",
 )
 """Every failpoint there is, in the order of one webhook's way; the tests walk this list."""
 

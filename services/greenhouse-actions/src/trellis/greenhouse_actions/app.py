@@ -34,6 +34,7 @@ from trellis.greenhouse_actions.adapters.known_store import KnownStore
 from trellis.greenhouse_actions.adapters.measures import Measures
 from trellis.greenhouse_actions.adapters.mint import HttpMint
 from trellis.greenhouse_actions.adapters.own_moves import LedgerMoves
+from trellis.greenhouse_actions.adapters.reconciliation_store import ReconciliationStore
 from trellis.greenhouse_actions.adapters.stage_cache import StageCache
 from trellis.greenhouse_actions.adapters.tokens import Tokens
 from trellis.greenhouse_actions.effects import MoveEffect, NoteEffect
@@ -43,6 +44,7 @@ from trellis.greenhouse_actions.invites import Invites
 from trellis.greenhouse_actions.links import AssessmentsLinks
 from trellis.greenhouse_actions.observer import SOURCE, Observer
 from trellis.greenhouse_actions.pauses import LedgerPauses
+from trellis.greenhouse_actions.reconciler import Reconciler
 from trellis.greenhouse_actions.settings import GreenhouseActionsSettings
 
 log = structlog.get_logger()
@@ -95,6 +97,8 @@ def _build(kit: Kit, settings: GreenhouseActionsSettings) -> Parts:
     lease = timedelta(seconds=settings.lease_seconds)
     runner = Runner(ledger, [notes, moves], relay, kit.metrics, lease=lease)
     observer = Observer(known, harvests, pauses, relay, kit.clock)
+    reconciliations = ReconciliationStore(kit.pool)
+    reconciler = Reconciler(reconciliations, harvests, pauses, relay, measures)
     handler = Handler(database, ledger, known, runner, observer, relay)
 
     def changed() -> None:
@@ -108,22 +112,31 @@ def _build(kit: Kit, settings: GreenhouseActionsSettings) -> Parts:
         invites=Invites(harvests, store, pauses),
         runner=runner,
         observer=observer,
+        reconciliations=reconciliations,
+        reconciler=reconciler,
     )
     return Parts(
         http=application(api, kit.keyring),
         consumers=[Consumer(kit.consuming, kit.publisher, GREENHOUSE_ACTIONS, handler.handle, kit.metrics)],
-        tasks=[runner.run, relay.run, observer.run, lambda: _watch(kit.pool, store, measures)],
+        tasks=[
+            runner.run,
+            relay.run,
+            observer.run,
+            reconciler.run,
+            lambda: _watch(kit.pool, store, reconciliations, measures),
+        ],
         drains=[runner.drain],
         closing=[http.close, internal.close],
     )
 
 
-async def _watch(pool: Pool, store: ConnectionStore, measures: Measures) -> None:
-    """Show paused connections and forget old inbox rows, until cancelled."""
+async def _watch(pool: Pool, store: ConnectionStore, reconciliations: ReconciliationStore, measures: Measures) -> None:
+    """Show paused connections and the reconciler's progress, and forget old inbox rows, until cancelled."""
     passes = 0
     while True:
         try:
             measures.paused(await store.paused())
+            measures.reconciled(await reconciliations.progress())
             if passes % _FORGET_EVERY == 0:
                 async with acquired(pool) as database:
                     await inbox.forget_old(database)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, Final, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import AwareDatetime, Field, SecretStr
 
 from trellis.common.contracts.identifiers import AccountId, ApplicationId, StageId, UserId, Visit
 from trellis.common.runtime.http import Body, parsed_as
@@ -40,6 +41,10 @@ class _Application(Body):
 
 class _Applications(Body):
     applications: list[_Application] = Field(max_length=MOST_IDS)
+
+
+class _Since(Body):
+    since: AwareDatetime
 
 
 def connection(account: AccountId, body: dict[str, Any]) -> tuple[Wanted, bool]:
@@ -78,3 +83,12 @@ def asked(body: dict[str, Any]) -> list[Asked]:
         )
         for item in parsed_as(_Applications, body).applications
     ]
+
+
+def since(body: dict[str, Any]) -> datetime:
+    """Return the time from which *body* wants all to be compared again.
+
+    Raises:
+        InputError: It is no time with its zone.
+    """
+    return parsed_as(_Since, body).since

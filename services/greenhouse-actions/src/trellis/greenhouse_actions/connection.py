@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from trellis.common.contracts.identifiers import AccountId, UserId
 from trellis.common.errors import InputError
 from trellis.greenhouse_actions.domain.effects import Spaces
+from trellis.greenhouse_actions.domain.readings import ChangeField
+from trellis.greenhouse_actions.domain.reconciling import Pace
 from trellis.greenhouse_actions.domain.requests import FromSpace, NoteStyle
 
 DEFAULT_BASE_URL: Final = "https://harvest.greenhouse.io/v3"
@@ -77,11 +79,17 @@ class ConnectionSettings(BaseModel):
     credential_retry_s: float = Field(default=60.0, ge=0.05, le=3600, alias="credential.retry_s")
     """How soon a rejected credential is tried again."""
     reconcile_interval: Seconds = Field(default=600.0, alias="reconcile.interval")
-    """For the reconciler."""
+    """How often Greenhouse is compared with the log."""
     reconcile_overlap: Seconds = Field(default=600.0, alias="reconcile.overlap")
-    """For the reconciler."""
-    reconcile_field: Literal["updated_at", "last_activity_at"] = Field(default="updated_at", alias="reconcile.field")
-    """For the reconciler."""
+    """How far two comparisons overlap."""
+    reconcile_field: Literal["both", "updated_at", "last_activity_at"] = Field(default="both", alias="reconcile.field")
+    """By which time of an application a change is looked for; `both` reads two lists."""
+    reconcile_delay: Seconds = Field(default=60.0, alias="reconcile.delay")
+    """How long a webhook may be under way before its change counts as missed."""
+    reconcile_act_within: Seconds = Field(default=86400.0, alias="reconcile.act_within")
+    """How old an entry that no webhook told may be to be acted upon without a person's yes."""
+    reconcile_depth: float = Field(default=86400.0, ge=0, le=366 * 86400, alias="reconcile.depth")
+    """How far back the first comparison of a connection looks."""
     rate_share: float = Field(default=0.6, gt=0, le=1, alias="rate.share")
     """Part of Greenhouse's limit that is ours; the customer's other tools use the rest."""
     rate_start_limit: int = Field(default=20, ge=1, le=10_000, alias="rate.start_limit")
@@ -181,6 +189,20 @@ class Connection:
     def second_read(self) -> timedelta:
         """`verify.second_read_s`."""
         return timedelta(seconds=self.settings.verify_second_read_s)
+
+    @property
+    def pace(self) -> Pace:
+        """The `reconcile.` settings."""
+        said = self.settings
+        fields = tuple(ChangeField) if said.reconcile_field == "both" else (ChangeField(said.reconcile_field),)
+        return Pace(
+            fields=fields,
+            interval=timedelta(seconds=said.reconcile_interval),
+            overlap=timedelta(seconds=said.reconcile_overlap),
+            delay=timedelta(seconds=said.reconcile_delay),
+            act_within=timedelta(seconds=said.reconcile_act_within),
+            depth=timedelta(seconds=said.reconcile_depth),
+        )
 
     @property
     def credential_retry(self) -> timedelta:

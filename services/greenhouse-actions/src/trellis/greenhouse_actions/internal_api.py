@@ -6,7 +6,7 @@ database is away. No answer but `candidates-for-invite` holds personal data, and
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from aiohttp import web
@@ -24,6 +24,8 @@ from trellis.greenhouse_actions.connection import VENDOR, Connection
 from trellis.greenhouse_actions.domain.invites import Invitable
 from trellis.greenhouse_actions.invites import Invites, Verdict
 from trellis.greenhouse_actions.observer import Observer
+from trellis.greenhouse_actions.reconciler import Reconciler
+from trellis.greenhouse_actions.reconciliations import Reconciliations
 
 NAME: Final = "greenhouse-actions"
 
@@ -38,6 +40,8 @@ class Api:
     invites: Invites
     runner: Runner
     observer: Observer
+    reconciliations: Reconciliations
+    reconciler: Reconciler
 
     async def put_connection(self, request: web.Request) -> web.Response:
         """Make the account's connection what the body states; say what changed."""
@@ -46,8 +50,10 @@ class Api:
         wanted, dry_run = bodies.connection(account, body)
         changes = await self.store.put(wanted, dry_run=dry_run)
         if changes and not dry_run:
+            await self.reconciliations.hurry(account)
             self.runner.wake()
             self.observer.wake()
+            self.reconciler.wake()
         return web.json_response({"changes": changes})
 
     async def get_connection(self, request: web.Request) -> web.Response:
@@ -96,6 +102,21 @@ class Api:
             }
         )
 
+    async def reconciliation(self, request: web.Request) -> web.Response:
+        """Show how far the account was compared with Greenhouse; 404 before its connection was ever compared."""
+        found = await self.reconciliations.progress(account_of(request))
+        if not found:
+            return web.json_response({"error": "this account was not compared with Greenhouse yet"}, status=404)
+        return answer(asdict(found[0]))
+
+    async def reconcile_again(self, request: web.Request) -> web.Response:
+        """Compare again from the time in the body (`since`); what is found is judged by its age as ever."""
+        account = account_of(request)
+        since = bodies.since(await body_of(request))
+        set_back = await self.reconciliations.set_back(account, since)
+        self.reconciler.wake()
+        return web.json_response({"set_back": set_back})
+
 
 def application(api: Api, keyring: Keyring) -> web.Application:
     """Return the HTTP application; without a service token for us every route answers 401."""
@@ -105,6 +126,8 @@ def application(api: Api, keyring: Keyring) -> web.Application:
     app.router.add_get(f"{ACCOUNT_PREFIX}/connection", api.get_connection)
     app.router.add_post(f"{ACCOUNT_PREFIX}/candidates-for-invite", api.candidates_for_invite)
     app.router.add_get(f"{ACCOUNT_PREFIX}/status", api.status)
+    app.router.add_get(f"{ACCOUNT_PREFIX}/reconciliation", api.reconciliation)
+    app.router.add_post(f"{ACCOUNT_PREFIX}/reconciliation", api.reconcile_again)
     return app
 
 

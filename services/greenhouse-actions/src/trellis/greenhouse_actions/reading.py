@@ -37,13 +37,13 @@ async def read_applications(
     unplaced = [view.id for view in shown.values() if view.is_active and view.stage_id is None]
     asked = [ident for ident, view in shown.items() if not view.prospect] if with_visits else unplaced
     rows = await harvest.current_stages(asked) if asked else {}
-    placed = {ident: _placed(view, rows.get(ident)) for ident, view in shown.items()}
+    found = {ident: placed(view, rows.get(ident)) for ident, view in shown.items()}
     absent = {ident: job for ident, job in wanted.items() if ident not in shown}
-    return Readings(read_at=read_at, applications=placed, missing=await _missing(harvest, absent) if absent else {})
+    return Readings(read_at=read_at, applications=found, missing=await _missing(harvest, absent) if absent else {})
 
 
-def _placed(view: ApplicationView, row: StageRow | None) -> ApplicationView:
-    """Join an application with its visit's row; the row was read later, so it knows better."""
+def placed(view: ApplicationView, row: StageRow | None) -> ApplicationView:
+    """Return *view* with its visit's *row*; the row was read later, so it knows better."""
     if row is None:
         return view
     name = view.stage_name if view.stage_id in (None, row.stage_id) else None

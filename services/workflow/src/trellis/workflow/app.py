@@ -34,7 +34,9 @@ async def run(environ: Mapping[str, str]) -> None:
             batch_wait_seconds=settings.batch_wait_seconds,
         )
         timers = Timers(store, handler, kit.metrics)
-        return Parts(http=internal_app(kit.pool, kit.keyring), consumers=[consumer], tasks=[relay.run, timers.run])
+        return Parts(
+            http=internal_app(kit.pool, kit.keyring, relay.wake), consumers=[consumer], tasks=[relay.run, timers.run]
+        )
 
     await serve(SERVICE, settings, build)
 

@@ -19,6 +19,7 @@ from trellis.common.contracts import facts as f
 from trellis.common.contracts import outcomes as o
 from trellis.common.contracts.commands import Command
 from trellis.common.contracts.envelope import Envelope, encode
+from trellis.common.contracts.facts import FoundBy
 from trellis.common.contracts.identifiers import AccountId, ApplicationId, stable_id, stream_id
 from trellis.common.errors import ConflictError, PermanentError
 from trellis.common.failpoints import failpoint
@@ -50,7 +51,14 @@ _OF_APPLICATION = (
     f.ApplicationHired,
     f.ApplicationUnhired,
 )
-_BY_ID = (f.ApplicationDeleted, f.ApplicationObserved, o.CommandSettled, o.AssessmentStarted, o.AssessmentCompleted)
+_BY_ID = (
+    f.ApplicationDeleted,
+    f.ApplicationObserved,
+    f.EntryAccepted,
+    o.CommandSettled,
+    o.AssessmentStarted,
+    o.AssessmentCompleted,
+)
 _OF_CANDIDATE = (f.CandidateUpdated, f.CandidateMerged, f.CandidateDeleted, f.CandidateAnonymized)
 
 
@@ -64,6 +72,7 @@ class _Stream:
     batches: list[Appended] = field(default_factory=list)
     commands: list[tuple[Command, Envelope]] = field(default_factory=list)
     timers: list[Timer] = field(default_factory=list)
+    found: list[e.Event] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +102,9 @@ class Handler:
         self._relay = relay
         self._events_total = metrics.counter("events", "Events appended, by type", ("type",))
         self._conflicts_total = metrics.counter("version_conflicts", "Batches decided again after a lost race")
+        self._found_total = metrics.counter(
+            "found_by_reconciliation", "Events that no webhook led to: each is a missed webhook", ("account", "type")
+        )
         self._repeats_total = metrics.counter("repeats", "Messages dropped as repeats")
 
     async def handle_batch(self, envelopes: Sequence[Envelope]) -> None:
@@ -228,6 +240,9 @@ class Handler:
         )
         for name, count in appended.items():
             self._events_total.labels(name).inc(count)
+        for stream in streams.values():
+            for event in stream.found:
+                self._found_total.labels(stream.state.account, type(event).__name__).inc()
         for item in envelopes:
             log.info(
                 "message.handled",
@@ -246,6 +261,8 @@ def _decide_one(stream: _Stream, told: _Told, workflows: Workflows) -> None:
     events = decide(stream.state, told.message, workflows)
     if not events:
         return
+    if isinstance(told.message.data, f.ApplicationObserved) and told.message.data.found_by is FoundBy.RECONCILIATION:
+        stream.found += events
     before = stream.version
     for event in events:
         stream.state = fold(stream.state, [event])

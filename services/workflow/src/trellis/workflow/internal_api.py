@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
 from pydantic import Field
 
+from trellis.common.contracts.envelope import Envelope
+from trellis.common.contracts.facts import EntryAccepted
+from trellis.common.contracts.identifiers import AccountId, ApplicationId, Visit, stable_id
 from trellis.common.contracts.workflows import WorkflowDocument
 from trellis.common.errors import InputError
+from trellis.common.runtime.clock import utc_now
 from trellis.common.runtime.http import (
     ACCOUNT_PREFIX,
     MOST_BODY_BYTES,
@@ -22,22 +27,26 @@ from trellis.common.runtime.http import (
 )
 from trellis.common.runtime.keyring import Keyring
 from trellis.common.runtime.tokens import guard
+from trellis.common.store import outbox
 from trellis.common.store.postgres import Pool, acquired, transaction
 from trellis.workflow.adapters import definition_store, event_store
 from trellis.workflow.adapters.definition_store import Definitions
 from trellis.workflow.domain import events as e
+from trellis.workflow.handler import SOURCE
 from trellis.workflow.redeciding import redecide
 from trellis.workflow.story import steps_of
 
 
-def internal_app(pool: Pool, keyring: Keyring) -> web.Application:
-    """Return the application that serves the internal API."""
-    api = _Api(pool)
+def internal_app(pool: Pool, keyring: Keyring, wake: Callable[[], None]) -> web.Application:
+    """Return the application that serves the internal API; *wake* is called when something is to be published."""
+    api = _Api(pool, wake)
     app = web.Application(middlewares=[guard(keyring, "workflow"), faults], client_max_size=MOST_BODY_BYTES)
     base = ACCOUNT_PREFIX
     app.router.add_put(f"{base}/workflows", api.put_workflows)
     app.router.add_get(f"{base}/workflows", api.get_workflows)
     app.router.add_get(f"{base}/applications", api.list_applications)
+    app.router.add_get(f"{base}/offers", api.offers)
+    app.router.add_post(f"{base}/offers/{{application}}/accept", api.accept)
     app.router.add_get(f"{base}/applications/{{application}}/story", api.story)
     app.router.add_get(f"{base}/applications/{{application}}/redecide", api.redecide)
     app.router.add_get("/internal/v1/applications/{application}/accounts", api.accounts_of)
@@ -56,8 +65,9 @@ class _RollBack(Exception):
 
 
 class _Api:
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, wake: Callable[[], None]) -> None:
         self._pool = pool
+        self._wake = wake
 
     async def put_workflows(self, request: web.Request) -> web.Response:
         wanted = parsed_as(_Workflows, await body_of(request))
@@ -98,6 +108,30 @@ class _Api:
             )
         return answer([dict(row) for row in rows])
 
+    async def offers(self, request: web.Request) -> web.Response:
+        """List the entries that no webhook told of in time and that wait for a person's yes, the oldest first."""
+        async with acquired(self._pool) as connection:
+            rows = await connection.fetch(
+                "select application_id, candidate_id, job_id, stage_id, stage_name, offered as visit, updated_at as since "
+                "from application where account_id = $1 and offered is not null order by updated_at, application_id",
+                account_of(request),
+            )
+        return answer([dict(row) for row in rows])
+
+    async def accept(self, request: web.Request) -> web.Response:
+        """Publish a person's yes to an offered entry; saying it twice is one yes."""
+        account, application = account_of(request), application_of(request.match_info["application"])
+        async with transaction(self._pool) as connection:
+            visit = await connection.fetchval(
+                "select offered from application where account_id = $1 and application_id = $2", account, application
+            )
+            if visit is None:
+                said = f"no entry of application {application} waits for a yes"
+                return web.json_response({"error": said}, status=404)
+            await outbox.put(connection, [_accepted(account, application, Visit(visit))])
+        self._wake()
+        return answer({"application_id": application, "visit": visit, "accepted": True}, status=202)
+
     async def story(self, request: web.Request) -> web.Response:
         account, application = account_of(request), application_of(request.match_info["application"])
         async with acquired(self._pool) as connection:
@@ -113,7 +147,7 @@ class _Api:
             pins = {
                 (account, name, version)
                 for item in log
-                if isinstance(item.event, e.StageEntered)
+                if isinstance(item.event, e.PINNING)
                 for name, version in item.event.pins.items()
             }
             workflows = await Definitions().workflows(connection, [account], pins)
@@ -144,3 +178,16 @@ class _Api:
         async with acquired(self._pool) as connection:
             rows = await connection.fetch("select account_id from account order by 1")
         return answer([row["account_id"] for row in rows])
+
+
+def _accepted(account: AccountId, application: ApplicationId, visit: Visit) -> Envelope:
+    ident = stable_id("accepted", account, application, visit)
+    return Envelope(
+        id=ident,
+        source=SOURCE,
+        accountid=account,
+        time=utc_now(),
+        data=EntryAccepted(application_id=application, visit=visit),
+        correlationid=str(ident),
+        subject=f"application/{application}",
+    )

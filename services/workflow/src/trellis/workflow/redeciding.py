@@ -48,8 +48,13 @@ def redecide(
         first = recorded[0]
         if first.message is not None:
             message = _message(application, first)
-            pins = {pin for event in events if isinstance(event, e.StageEntered) for pin in event.pins.items()}
-            workflows = Workflows(live=tuple(versions[pin] for pin in sorted(pins)), versions=versions)
+            pins = {pin for event in events if isinstance(event, e.PINNING) for pin in event.pins.items()}
+            offered = [event for event in events if isinstance(event, e.EntryOffered)]
+            workflows = Workflows(
+                live=tuple(versions[pin] for pin in sorted(pins)),
+                versions=versions,
+                went_live=offered[0].went_live if offered else {},
+            )
             decided = decide(state, message, workflows)
             if decided != events:
                 difference = Difference(version=first.version, recorded=tuple(events), decided=tuple(decided))

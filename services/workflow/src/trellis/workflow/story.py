@@ -83,6 +83,16 @@ def _steps(event: e.Event) -> Iterator[Step]:
             )
         case e.StageEntered():
             yield from _entered(event)
+        case e.EntryOffered(visit=visit, reason=reason):
+            yield _step(
+                "decision",
+                f"found by reconciliation; {reason}: it waits for a person's yes",
+                reason=reason,
+                outcome="waiting",
+                visit=visit,
+                offered=True,
+                remedy="`trellis offers accept` acts upon it now; left alone, nothing is sent",
+            )
         case e.StageSettled(visit=visit):
             yield _step("decision", "it stayed for the settle time: the entry counts", visit=visit)
         case e.StatusChanged(status=status):

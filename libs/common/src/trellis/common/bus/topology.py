@@ -55,6 +55,7 @@ WORKFLOW: Final = InboundQueue(
         "application.unhired.v1",
         "application.deleted.v1",
         "application.observed.v1",
+        "entry.accepted.v1",
         "candidate.updated.v1",
         "candidate.merged.v1",
         "candidate.deleted.v1",

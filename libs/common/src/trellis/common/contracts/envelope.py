@@ -30,6 +30,7 @@ MESSAGE_TYPES: Final[dict[str, type]] = {
     "application.unhired": facts.ApplicationUnhired,
     "application.deleted": facts.ApplicationDeleted,
     "application.observed": facts.ApplicationObserved,
+    "entry.accepted": facts.EntryAccepted,
     "candidate.updated": facts.CandidateUpdated,
     "candidate.merged": facts.CandidateMerged,
     "candidate.deleted": facts.CandidateDeleted,
@@ -57,6 +58,7 @@ Message = (
     | facts.ApplicationUnhired
     | facts.ApplicationDeleted
     | facts.ApplicationObserved
+    | facts.EntryAccepted
     | facts.CandidateUpdated
     | facts.CandidateMerged
     | facts.CandidateDeleted

@@ -17,6 +17,7 @@ from trellis.common.contracts.identifiers import (
     CandidateId,
     JobId,
     StageId,
+    Visit,
 )
 
 
@@ -156,6 +157,8 @@ class ApplicationObserved:
         observed_at: When the reading was made, on our clock.
         asked_by: The command that asked, if one did.
         found_by: `reading` when we asked on purpose, `reconciliation` when the reconciler found it.
+        act_within_s: How long ago, in seconds, an entry that no webhook told may have happened to be acted
+            upon without a person's yes; None when the reading is not the reconciler's.
     """
 
     application_id: ApplicationId
@@ -164,6 +167,15 @@ class ApplicationObserved:
     entered_at: datetime | None = None
     asked_by: UUID | None = None
     found_by: FoundBy = FoundBy.READING
+    act_within_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntryAccepted:
+    """A person wants an entry acted upon that no webhook told of in time."""
+
+    application_id: ApplicationId
+    visit: Visit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

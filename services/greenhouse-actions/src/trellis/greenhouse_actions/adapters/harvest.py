@@ -11,16 +11,19 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from trellis.common.contracts.identifiers import AccountId, ApplicationId, CandidateId, JobId, UserId
-from trellis.common.errors import TrellisError
+from trellis.common.errors import TransientError, TrellisError
+from trellis.common.ledger.budget import Use
 from trellis.common.ledger.effects import Unauthorized
 from trellis.greenhouse_actions.connection import Connection
 from trellis.greenhouse_actions.domain.outcomes import Reply
 from trellis.greenhouse_actions.domain.readings import (
     ApplicationView,
     CandidateView,
+    ChangeField,
     JobStage,
     NoteView,
     StageRow,
+    Window,
 )
 from trellis.greenhouse_actions.domain.requests import FromSpace, HarvestRequest
 
@@ -38,6 +41,10 @@ class CredentialRejectedError(TrellisError):
     def __init__(self, said: Unauthorized) -> None:
         super().__init__(said.reason)
         self.said = said
+
+
+class TooLongError(TransientError):
+    """A list has more pages than are read at once; a narrower question may be answered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +75,12 @@ class Harvest(Protocol):
 
     async def applications(self, ids: Sequence[ApplicationId]) -> Mapping[ApplicationId, ApplicationView]:
         """Return the applications that are shown; others are absent."""
+
+    async def changed(self, field: ChangeField, window: Window) -> Sequence[ApplicationView]:
+        """Return all applications whose *field* lies within *window*, in no order, their stage visits not read.
+
+        None is absent that Greenhouse shows: a filter that did not work, or a list that ended early, raises.
+        """
 
     async def current_stages(self, ids: Sequence[ApplicationId]) -> Mapping[ApplicationId, StageRow]:
         """Return the row of each application's present stage visit, where there is one."""
@@ -120,8 +133,8 @@ class Connected:
 class Harvests(Protocol):
     """The Greenhouses of all accounts."""
 
-    async def of(self, account: AccountId) -> Connected:
-        """Return the way to *account*'s Greenhouse.
+    async def of(self, account: AccountId, use: Use = Use.PEOPLE) -> Connected:
+        """Return the way to *account*'s Greenhouse; *use* says whose share of its rate budget is spent.
 
         Raises:
             CredentialRejectedError: The account has no connection.

@@ -15,8 +15,9 @@ from typing import Final, Protocol, TypeVar
 
 from trellis.common.contracts.identifiers import AccountId, ApplicationId, CandidateId, JobId, UserId
 from trellis.common.errors import TransientError, TrellisError
+from trellis.common.ledger.budget import Use
 from trellis.greenhouse_actions.adapters import v3_rows
-from trellis.greenhouse_actions.adapters.harvest import MOST_IDS, Capabilities, CredentialRejectedError
+from trellis.greenhouse_actions.adapters.harvest import MOST_IDS, Capabilities, CredentialRejectedError, TooLongError
 from trellis.greenhouse_actions.adapters.headers import count, next_cursor, retry_after
 from trellis.greenhouse_actions.adapters.http import HttpAnswer, HttpClients, UnansweredError
 from trellis.greenhouse_actions.adapters.measures import Measures
@@ -29,17 +30,22 @@ from trellis.greenhouse_actions.domain.outcomes import Answered, Cut, NeverLeft,
 from trellis.greenhouse_actions.domain.readings import (
     ApplicationView,
     CandidateView,
+    ChangeField,
     JobStage,
     NoteView,
     StageRow,
+    Window,
 )
 from trellis.greenhouse_actions.domain.requests import HarvestRequest, Route
 
 MOST_PAGES: Final = 40
 """Pages of one list that are read; more is not what we asked for."""
-PATIENCE_SECONDS: Final = 2.0
+PATIENCE_SECONDS: Final = {Use.PEOPLE: 2.0, Use.BACKGROUND: 60.0}
 """How long a reading that turned out to be needed waits for budget before all is put off."""
+MOST_ROWS: Final = 500
+"""Rows of one page (greenhouse fact sheet, 5.3)."""
 _NO_BUDGET: Final = "the rate budget of the Greenhouse connection is used up for now"
+_ROUNDING: Final = timedelta(seconds=1)
 TOKEN_SECONDS: Final = 4.0
 """Longest wait for a token just before a write."""
 
@@ -49,7 +55,7 @@ IdType = TypeVar("IdType", bound=int)
 class Allowance(Protocol):
     """The rate budget; see `trellis.common.ledger.budget.Budget`."""
 
-    async def spend(self, account: AccountId, calls: int = 1) -> timedelta | None:
+    async def spend(self, account: AccountId, calls: int = 1, use: Use = Use.PEOPLE) -> timedelta | None:
         """Take *calls*, or say how long to wait."""
 
     async def told(
@@ -105,17 +111,18 @@ class HarvestV3:
 
     capabilities = Capabilities(stage_history=True, transfer_guard=True, note_on_application=True, updated_filter=True)
 
-    def __init__(self, connection: Connection, budget: Allowance, shared: Shared) -> None:
+    def __init__(self, connection: Connection, budget: Allowance, shared: Shared, use: Use = Use.PEOPLE) -> None:
         self._connection = connection
         self._budget = budget
         self._shared = shared
+        self._use = use
         self._allowed = 0
 
     # -- the budget
 
     async def allow(self, calls: int) -> None:
         """See `Harvest.allow`; what is left over when this object goes is not given back."""
-        wait = await self._budget.spend(self._connection.account, calls)
+        wait = await self._budget.spend(self._connection.account, calls, self._use)
         if wait is not None:
             raise TransientError(_NO_BUDGET, retry_after=wait)
         self._allowed += calls
@@ -125,9 +132,9 @@ class HarvestV3:
         if self._allowed > 0:
             self._allowed -= 1
             return
-        give_up = time.monotonic() + PATIENCE_SECONDS
+        give_up = time.monotonic() + PATIENCE_SECONDS[self._use]
         while True:
-            wait = await self._budget.spend(self._connection.account)
+            wait = await self._budget.spend(self._connection.account, 1, self._use)
             if wait is None:
                 return
             if time.monotonic() + wait.total_seconds() > give_up:
@@ -144,6 +151,20 @@ class HarvestV3:
             _only(Route.APPLICATIONS, {row.id for row in rows}, some)
             found |= {ApplicationId(row.id): row.view() for row in rows}
         return found
+
+    async def changed(self, field: ChangeField, window: Window) -> Sequence[ApplicationView]:
+        """See `Harvest.changed`; rows from outside the window say that the filter did not work."""
+        for spelling in self._spellings(open_ended=False):
+            query = {"per_page": str(MOST_ROWS)} | _within(spelling, field, window)
+            try:
+                rows = await self._whole(Route.APPLICATIONS, query, v3_rows.ApplicationRow)
+            except _FilterError:
+                continue
+            views = [row.view() for row in rows]
+            if all(_lies_in(window, view, field) for view in views):
+                self._shared.spellings[self._connection.account] = spelling
+                return views
+        raise TransientError(f"Greenhouse does not narrow the list of applications by {field.value}")
 
     async def current_stages(self, ids: Sequence[ApplicationId]) -> Mapping[ApplicationId, StageRow]:
         """See `Harvest.current_stages`."""
@@ -187,7 +208,7 @@ class HarvestV3:
     async def notes(self, application: ApplicationId, author: UserId | None, not_before: datetime) -> list[NoteView]:
         """See `Harvest.notes`; newest first, so reading ends at the first older one even without the range."""
         query = {"application_ids": str(application)} | ({} if author is None else {"user_ids": str(author)})
-        for spelling in self._spellings():
+        for spelling in self._spellings(open_ended=True):
             try:
                 found = await self._notes(query | _since(spelling, not_before), not_before)
             except _FilterError:
@@ -208,22 +229,30 @@ class HarvestV3:
                 return found
         raise TransientError("Greenhouse's list of notes does not end")
 
-    def _spellings(self) -> list[str]:
+    def _spellings(self, *, open_ended: bool) -> list[str]:
+        """Return the spellings to try; with *open_ended* at last the list without the range."""
         said = self._connection.settings.v3_range_syntax
-        if said != "auto":
-            return [said, "none"]
-        known = self._shared.spellings.get(self._connection.account, "pipe")
-        return [known, *(word for word in ("pipe", "bracket", "none") if word != known)]
+        words: list[str] = ["pipe", "bracket"] if said == "auto" else [said]
+        known = self._shared.spellings.get(self._connection.account)
+        words.sort(key=lambda word: word != known)
+        return [*words, "none"] if open_ended else words
 
     async def _list(self, route: Route, query: Mapping[str, str], kind: type[RowType]) -> list[RowType]:
+        try:
+            return await self._whole(route, query, kind)
+        except _FilterError:
+            raise TransientError(f"Greenhouse refuses the list {route.value} (422)") from None
+
+    async def _whole(self, route: Route, query: Mapping[str, str], kind: type[RowType]) -> list[RowType]:
+        """Read a whole list, from its beginning once more when its cursor died on the way."""
         try:
             return await self._pages(route, query, kind)
         except _CursorError:
             pass
         try:
             return await self._pages(route, query, kind)
-        except (_CursorError, _FilterError):
-            raise TransientError(f"Greenhouse refuses the list {route.value} (422)") from None
+        except _CursorError:
+            raise TransientError(f"Greenhouse's cursor into the list {route.value} died twice") from None
 
     async def _pages(self, route: Route, query: Mapping[str, str], kind: type[RowType]) -> list[RowType]:
         rows: list[RowType] = []
@@ -234,12 +263,12 @@ class HarvestV3:
             except _FilterError:
                 if cursor is not None:
                     raise _CursorError("expired") from None
-                raise TransientError(f"Greenhouse refuses the list {route.value} (422)") from None
+                raise
             rows += rows_of(kind, answer.body)
             cursor = next_cursor(answer.headers)
             if cursor is None:
                 return rows
-        raise TransientError(f"Greenhouse's list {route.value} does not end")
+        raise TooLongError(f"Greenhouse's list {route.value} does not end within {MOST_PAGES} pages")
 
     async def _get(self, route: Route, query: Mapping[str, str]) -> HttpAnswer:
         """Read one page; a 401 gets a newer token once, a second one means that the credential is rejected."""
@@ -278,7 +307,7 @@ class HarvestV3:
 
     async def reserve(self) -> timedelta | None:
         """See `Harvest.reserve`."""
-        return await self._budget.spend(self._connection.account)
+        return await self._budget.spend(self._connection.account, 1, self._use)
 
     async def send(self, request: HarvestRequest, *, leave_before: float) -> Reply:
         """See `Harvest.send`."""
@@ -342,13 +371,30 @@ def _reply(route: Route, answer: HttpAnswer) -> Answered:
 
 
 def _since(spelling: str, at: datetime) -> dict[str, str]:
-    text = at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    text = _instant(at.replace(microsecond=0))
     match spelling:
         case "pipe":
             return {"created_at": f"gte|{text}"}
         case "bracket":
             return {"created_at[gte]": text}
     return {}
+
+
+def _within(spelling: str, field: ChangeField, window: Window) -> dict[str, str]:
+    since, until = _instant(window.since), _instant(window.until)
+    if spelling == "pipe":
+        return {field.value: f"gte|{since}|lte|{until}"}
+    return {f"{field.value}[gte]": since, f"{field.value}[lte]": until}
+
+
+def _lies_in(window: Window, view: ApplicationView, field: ChangeField) -> bool:
+    """Whether the row may be in the window; a row changed while the list was read may be later by now."""
+    at = view.updated_at if field is ChangeField.UPDATED_AT else view.last_activity_at
+    return at is None or at >= window.since - _ROUNDING
+
+
+def _instant(at: datetime) -> str:
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03d}Z"
 
 
 def _portions(ids: Sequence[IdType]) -> Iterator[list[IdType]]:

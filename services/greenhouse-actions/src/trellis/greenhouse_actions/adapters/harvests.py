@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Final
 
 from trellis.common.contracts.identifiers import AccountId
-from trellis.common.ledger.budget import Budget
+from trellis.common.ledger.budget import Budget, Use
 from trellis.common.ledger.effects import Unauthorized
 from trellis.common.store.postgres import Pool
 from trellis.greenhouse_actions.adapters.connection_store import ConnectionStore
@@ -31,14 +31,14 @@ class LiveHarvests:
         self._store = store
         self._shared = shared
 
-    async def of(self, account: AccountId) -> Connected:
+    async def of(self, account: AccountId, use: Use = Use.PEOPLE) -> Connected:
         """See `Harvests.of`."""
         connection = await self._store.get(account)
         if connection is None:
             raise CredentialRejectedError(NOT_CONNECTED)
         settings = connection.settings
         budget = Budget(self._pool, VENDOR, limit=settings.rate_start_limit, window=WINDOW, share=settings.rate_share)
-        return Connected(connection=connection, harvest=HarvestV3(connection, budget, self._shared))
+        return Connected(connection=connection, harvest=HarvestV3(connection, budget, self._shared, use))
 
     async def remember_space(self, connection: Connection, space: FromSpace) -> None:
         """See `Harvests.remember_space`."""

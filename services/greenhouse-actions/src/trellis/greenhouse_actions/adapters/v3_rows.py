@@ -55,6 +55,7 @@ class ApplicationRow(Row):
     created_at: Instant | None = None
     rejected_at: Instant | None = None
     last_activity_at: Instant | None = None
+    updated_at: Instant | None = None
     source_id: int | None = None
 
     def view(self) -> ApplicationView:
@@ -73,6 +74,7 @@ class ApplicationRow(Row):
             rejected_at=self.rejected_at,
             last_activity_at=self.last_activity_at,
             source_id=self.source_id,
+            updated_at=self.updated_at,
         )
 
 

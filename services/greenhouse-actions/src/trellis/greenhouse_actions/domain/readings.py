@@ -35,6 +35,8 @@ class ApplicationView:
         row_id: Its row of the present visit; None likewise.
         entered_at: When it entered its stage; None when not read or not said.
         created_at: When the candidate applied.
+        last_activity_at: Greenhouse's time of the latest activity.
+        updated_at: When the record was last written, by whatever.
     """
 
     id: ApplicationId
@@ -50,6 +52,7 @@ class ApplicationView:
     rejected_at: datetime | None = None
     last_activity_at: datetime | None = None
     source_id: int | None = None
+    updated_at: datetime | None = None
 
     @property
     def is_active(self) -> bool:
@@ -88,6 +91,21 @@ class Readings:
     def of(self, application: ApplicationId) -> ApplicationView | Missing:
         """Return what the reading says of *application*; one that was not asked for is hidden."""
         return self.applications.get(application) or self.missing.get(application, Missing.HIDDEN)
+
+
+class ChangeField(StrEnum):
+    """By which of its times a change of an application is found."""
+
+    UPDATED_AT = "updated_at"
+    LAST_ACTIVITY_AT = "last_activity_at"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """A stretch of Greenhouse's time, both ends included."""
+
+    since: datetime
+    until: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
 from trellis.common.contracts.identifiers import AccountId
 from trellis.common.contracts.workflows import WorkflowDocument
@@ -37,11 +38,15 @@ class Definitions:
         wanted = set(pinned)
         live: dict[AccountId, list[Key]] = {account: [] for account in accounts}
         rows = await connection.fetch(
-            "select account_id, name, version from live_workflow where account_id = any($1::text[]) order by 1, 2",
+            "select account_id, name, version, went_live_at from live_workflow where account_id = any($1::text[]) "
+            "order by 1, 2",
             list(live),
         )
+        went_live: dict[AccountId, dict[str, datetime]] = {account: {} for account in live}
         for row in rows:
-            live[AccountId(row["account_id"])].append((AccountId(row["account_id"]), row["name"], row["version"]))
+            account = AccountId(row["account_id"])
+            live[account].append((account, row["name"], row["version"]))
+            went_live[account][row["name"]] = row["went_live_at"]
         await self._compile(connection, wanted.union(*live.values()) - self._compiled.keys())
         return {
             account: Workflows(
@@ -51,6 +56,7 @@ class Definitions:
                     for owner, name, version in {*wanted, *keys}
                     if owner == account
                 },
+                went_live=went_live[account],
             )
             for account, keys in live.items()
         }

@@ -127,6 +127,7 @@ async def project(connection: Connection, states: Sequence[tuple[Application, in
             state.visit.name if state.visit else None,
             version,
             state.deleted,
+            None if state.deleted else state.offered,
         )
         for state, version in sorted(states, key=lambda item: (item[0].account, item[0].application_id))
     ]
@@ -134,12 +135,12 @@ async def project(connection: Connection, states: Sequence[tuple[Application, in
         return
     await connection.execute(
         "insert into application (account_id, application_id, stream, candidate_id, job_id, stage_id, stage_name, status, "
-        "visit, version, deleted) select * from unnest($1::text[], $2::bigint[], $3::uuid[], $4::bigint[], $5::bigint[], "
-        "$6::bigint[], $7::text[], $8::text[], $9::text[], $10::int[], $11::boolean[]) "
+        "visit, version, deleted, offered) select * from unnest($1::text[], $2::bigint[], $3::uuid[], $4::bigint[], $5::bigint[], "
+        "$6::bigint[], $7::text[], $8::text[], $9::text[], $10::int[], $11::boolean[], $12::text[]) "
         "on conflict (account_id, application_id) do update set candidate_id = excluded.candidate_id, "
         "job_id = excluded.job_id, stage_id = excluded.stage_id, stage_name = excluded.stage_name, "
         "status = excluded.status, visit = excluded.visit, version = excluded.version, deleted = excluded.deleted, "
-        "updated_at = clock_timestamp()",
+        "offered = excluded.offered, updated_at = clock_timestamp()",
         *zip(*rows, strict=True),
     )
 

@@ -71,6 +71,7 @@ class Application:
         started: Assessments known to be begun.
         held: Visit, workflow and rule of each approval asked for.
         observation: The open request to read the application.
+        offered: The adopted visit that waits for a person's yes.
     """
 
     account: AccountId
@@ -89,6 +90,7 @@ class Application:
     held: frozenset[tuple[Visit, str, str]] = frozenset()
     observation: CommandId | None = None
     observation_count: int = 0
+    offered: Visit | None = None
 
     @property
     def open_move(self) -> bool:
@@ -118,6 +120,8 @@ def evolve(state: Application, event: e.Event) -> Application:
             return _adopted(state, event)
         case e.StageEntered():
             return _entered(state, event)
+        case e.EntryOffered(visit=name):
+            return replace(state, offered=name)
         case e.StageSettled(visit=name):
             if state.visit is None or state.visit.name != name:
                 return state
@@ -196,6 +200,7 @@ def _adopted(state: Application, event: e.ApplicationAdopted) -> Application:
         visit_count=state.visit_count + (visit is not None),
         activity_at=latest(state.activity_at, event.activity_at),
         observation=None,
+        offered=None,
     )
 
 
@@ -220,6 +225,7 @@ def _entered(state: Application, event: e.StageEntered) -> Application:
         visit_count=state.visit_count + (not again),
         activity_at=latest(state.activity_at, event.activity_at),
         observation=None,
+        offered=None,
     )
 
 

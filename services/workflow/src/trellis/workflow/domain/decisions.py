@@ -16,11 +16,16 @@ from trellis.common.contracts.facts import ApplicationSnapshot, ApplicationStatu
 from trellis.common.contracts.identifiers import ApplicationId, CandidateId, CommandId, Visit, command_id
 from trellis.workflow.domain import events as e
 from trellis.workflow.domain.application import Application, StageVisit, fold
-from trellis.workflow.domain.judging import judge_result, judge_stage_entry, settle_of
+from trellis.workflow.domain.entering import Entry, accept, adopt, enter, enter_untold
+from trellis.workflow.domain.judging import judge_result, judge_stage_entry
 from trellis.workflow.domain.rules import Workflows
 
 ENTRY_TOLERANCE: Final = timedelta(seconds=1)
 """Greenhouse's webhooks bear seconds, its readings milliseconds; once an activity a second early was seen."""
+
+SAME_ENTRY: Final = timedelta(minutes=1)
+"""Nearer to the known entry, an entry into the same stage that only the reconciler saw is taken for that one:
+Greenhouse's rows may be written after the activity they tell of, and a second invite is worse than none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +50,7 @@ Input = (
     | f.CandidateMerged
     | f.CandidateDeleted
     | f.CandidateAnonymized
+    | f.EntryAccepted
     | o.CommandSettled
     | o.AssessmentStarted
     | o.AssessmentCompleted
@@ -100,6 +106,8 @@ def decide(state: Application, message: Message, workflows: Workflows) -> list[e
             return [e.CandidateAnonymized(fields=tuple(sorted(fields)))] if state.known and not state.deleted else []
         case f.CandidateUpdated():
             return []
+        case f.EntryAccepted(visit=visit):
+            return accept(state, message.handled_at, visit, workflows)
         case o.CommandSettled():
             return _settled(state, data)
         case o.AssessmentStarted(visit=visit, assessment_id=assessment):
@@ -193,7 +201,7 @@ def _first_seen(
 ) -> list[e.Event]:
     if kind == "entry" and snapshot.stage is not None:
         return _enter(state, message, snapshot, None, None, workflows)
-    return [_adopt(state, snapshot, status, FoundBy.WEBHOOK, None)]
+    return [adopt(state, snapshot, status, FoundBy.WEBHOOK, None)]
 
 
 def _late(
@@ -265,64 +273,18 @@ def _enter(
     entered_at: datetime | None,
     workflows: Workflows,
 ) -> list[e.Event]:
-    """Begin a visit (or complete the adopted one called *name*), and judge at once if nothing is to settle."""
-    stage = snapshot.stage
-    if stage is None:
-        return []
-    status = snapshot.status or state.status
-    job = snapshot.job_id if snapshot.job_id is not None else state.job_id
-    active = status is ApplicationStatus.ACTIVE and not snapshot.prospect
-    applying = [workflow for workflow in workflows.live if workflow.applies_to(job)]
-    settle = None if snapshot.prospect else settle_of(applying, stage)
-    at_once = active and settle == timedelta(0)
-    entered = e.StageEntered(
-        application_id=state.application_id,
-        candidate_id=snapshot.candidate_id,
-        job_id=job,
-        stage_id=stage.id,
-        stage_name=stage.name,
-        visit=name or _visit_name(state, entered_at),
-        activity_at=entered_at or snapshot.last_activity_at,
-        moved_by="unsettled" if state.open_move else "person",
-        pins={workflow.name: workflow.version for workflow in applying},
-        # Out of the running it is due all the same: it counts when a rejection is taken back.
-        settle_due_at=None if settle is None or at_once else message.handled_at + settle,
-        found_by=FoundBy.READING if isinstance(message.data, f.ApplicationObserved) else FoundBy.WEBHOOK,
-        by_creation=isinstance(message.data, f.ApplicationCreated),
-    )
-    events: list[e.Event] = [entered]
-    if status is not state.status:
-        events.append(e.StatusChanged(status=status, activity_at=snapshot.last_activity_at))
-    if at_once:
-        events.append(e.StageSettled(visit=entered.visit))
-        events += judge_stage_entry(fold(state, events), workflows)
-    return events
-
-
-def _visit_name(state: Application, entered_at: datetime | None) -> Visit:
-    """Greenhouse's `entered_at` when it was read before the visit's first command, else our own count."""
-    if entered_at is not None:
-        return Visit(f"t{entered_at:%Y%m%dT%H%M%S}Z")
-    return Visit(f"n{state.visit_count + 1}")
-
-
-def _adopt(
-    state: Application,
-    snapshot: ApplicationSnapshot,
-    status: ApplicationStatus,
-    found_by: FoundBy,
-    entered_at: datetime | None,
-) -> e.ApplicationAdopted:
-    return e.ApplicationAdopted(
-        application_id=state.application_id,
-        candidate_id=snapshot.candidate_id,
-        job_id=snapshot.job_id,
-        stage_id=snapshot.stage.id if snapshot.stage else None,
-        stage_name=snapshot.stage.name if snapshot.stage else None,
-        status=status,
-        visit=_visit_name(state, entered_at),
-        activity_at=entered_at or snapshot.last_activity_at,
-        found_by=found_by,
+    """Begin a visit that *message* tells of, or complete the adopted one called *name*."""
+    return enter(
+        state,
+        snapshot,
+        Entry(
+            name=name,
+            entered_at=entered_at,
+            handled_at=message.handled_at,
+            found_by=message.data.found_by if isinstance(message.data, f.ApplicationObserved) else FoundBy.WEBHOOK,
+            by_creation=isinstance(message.data, f.ApplicationCreated),
+        ),
+        workflows,
     )
 
 
@@ -357,26 +319,42 @@ def _observed(
     if snapshot is None:
         return [_note(message, "Greenhouse shows no such application", None)]
     status = snapshot.status or state.status
+    is_untold = reading.found_by is FoundBy.RECONCILIATION
     if not state.known:
-        return [_adopt(state, snapshot, status, reading.found_by, reading.entered_at)]
+        if is_untold:
+            return enter_untold(state, message.handled_at, reading, workflows)
+        return [adopt(state, snapshot, status, reading.found_by, reading.entered_at)]
     if _order(snapshot.last_activity_at, state.activity_at) == "late":
-        return [_note(message, "the reading is older than what is known already", None)]
+        return [] if is_untold else [_note(message, "the reading is older than what is known already", None)]
     visit = state.visit
+    if is_untold and visit is not None and _entered_before(visit, reading):
+        return []
     if snapshot.stage is not None and (visit is None or not _is_in(visit, snapshot) or _entered_anew(visit, reading)):
+        if is_untold:
+            return enter_untold(state, message.handled_at, reading, workflows)
         return _enter(state, message, snapshot, None, reading.entered_at, workflows)
     events: list[e.Event] = []
     if status is not state.status:
         events.append(e.StatusChanged(status=status, activity_at=snapshot.last_activity_at))
         events += _settled_meanwhile(fold(state, events), message, snapshot, workflows)
     events += _candidate_of(state, snapshot)
-    events.append(_note(message, "the reading shows the stage visit that is known", snapshot.last_activity_at))
+    if not is_untold:  # the reconciler reads whatever changed: what is known already is no news
+        events.append(_note(message, "the reading shows the stage visit that is known", snapshot.last_activity_at))
     return events
 
 
 def _entered_anew(visit: StageVisit, reading: f.ApplicationObserved) -> bool:
     if reading.entered_at is None or visit.entered_at is None:
         return False
-    return reading.entered_at > visit.entered_at + ENTRY_TOLERANCE
+    is_untold = reading.found_by is FoundBy.RECONCILIATION
+    return reading.entered_at > visit.entered_at + (SAME_ENTRY if is_untold else ENTRY_TOLERANCE)
+
+
+def _entered_before(visit: StageVisit, reading: f.ApplicationObserved) -> bool:
+    """Whether the reading shows an earlier visit than the present one."""
+    if reading.entered_at is None or visit.entered_at is None:
+        return False
+    return reading.entered_at < visit.entered_at - ENTRY_TOLERANCE
 
 
 # -- deletions, merges

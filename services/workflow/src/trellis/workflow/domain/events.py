@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 from trellis.common.contracts.commands import Action
 from trellis.common.contracts.facts import ApplicationStatus, FoundBy
@@ -67,6 +67,21 @@ class StageEntered:
     settle_due_at: datetime | None
     found_by: FoundBy = FoundBy.WEBHOOK
     by_creation: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntryOffered:
+    """An adopted visit on which rules would have acted waits for a person's yes.
+
+    Attributes:
+        pins: The workflows that would have applied: name -> version.
+        went_live: Since when they are live, where that was known: name -> time.
+    """
+
+    visit: Visit
+    pins: Mapping[str, int]
+    went_live: Mapping[str, datetime]
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -264,6 +279,7 @@ class ResultReceived:
 Event = (
     ApplicationAdopted
     | StageEntered
+    | EntryOffered
     | StageSettled
     | StatusChanged
     | ApplicationDeleted
@@ -280,3 +296,6 @@ Event = (
     | AssessmentStarted
     | ResultReceived
 )
+
+PINNING: Final = (StageEntered, EntryOffered)
+"""Events that bear workflow versions, which are needed to decide their messages again."""

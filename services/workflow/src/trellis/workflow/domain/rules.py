@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Literal
 
 from trellis.common.contracts.identifiers import AssessmentId, JobId
@@ -136,10 +136,12 @@ class Workflows:
     Attributes:
         live: The versions to which a new stage visit is pinned.
         versions: By name and version: the live ones, and every one pinned by a visit at hand.
+        went_live: Since when each live workflow is live in any version, by name; absent is always.
     """
 
     live: tuple[Workflow, ...]
     versions: Mapping[tuple[str, int], Workflow]
+    went_live: Mapping[str, datetime] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,81 @@
+"""Which stretch of Greenhouse's time is compared with the log next. Pure.
+
+The mark is the time up to which everything was compared. It moves only when a whole window was read, since
+pages come in the order of ids; the next window begins before it, for what was written late. A window ends a
+little before the present, so that a webhook that is only under way is not taken for a missed one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from trellis.greenhouse_actions.domain.readings import ApplicationView, ChangeField, Window
+
+LONGEST: Final = timedelta(hours=6)
+"""Longest window; a deep comparison is made of many, so that what was done is not done again after a crash."""
+SHORTEST: Final = timedelta(minutes=1)
+"""A window that is too full for one list is halved down to this."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How an account is reconciled.
+
+    Attributes:
+        fields: By which times changes are looked for, one list each.
+        interval: From one complete comparison to the next.
+        overlap: How far a window reaches back behind the mark.
+        delay: How long a webhook may be under way.
+        act_within: How old a missed entry may be to be acted upon without a person's yes.
+        depth: How far back the first comparison looks.
+    """
+
+    fields: tuple[ChangeField, ...] = tuple(ChangeField)
+    interval: timedelta = timedelta(minutes=10)
+    overlap: timedelta = timedelta(minutes=10)
+    delay: timedelta = timedelta(minutes=1)
+    act_within: timedelta = timedelta(days=1)
+    depth: timedelta = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One window to compare.
+
+    Attributes:
+        window: What is read.
+        mark: The mark when it was read whole.
+        is_last: Whether the comparison is complete then.
+    """
+
+    window: Window
+    mark: datetime
+    is_last: bool
+
+
+def next_step(mark: datetime, now: datetime, pace: Pace, *, longest: timedelta = LONGEST) -> Step:
+    """Return the window after *mark*, at most *longest* of it new.
+
+    Args:
+        mark: Everything up to here was compared.
+        now: The present.
+        pace: The account's.
+        longest: How much of the window may be new.
+    """
+    end = max(now - pace.delay, mark)
+    until = min(mark + longest, end)
+    return Step(window=Window(since=mark - pace.overlap, until=until), mark=until, is_last=until >= end)
+
+
+def halved(longest: timedelta) -> timedelta:
+    """Return the length of the next try for a window that was too full."""
+    return max(longest / 2, SHORTEST)
+
+
+def merged(lists: Iterable[Iterable[ApplicationView]]) -> list[ApplicationView]:
+    """Return each application of *lists* once, as it was read last, the oldest id first."""
+    found = {view.id: view for views in lists for view in views}
+    return [found[ident] for ident in sorted(found)]

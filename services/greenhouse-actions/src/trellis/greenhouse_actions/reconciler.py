@@ -1,0 +1,187 @@
+"""Compares Greenhouse with what we were told and says what it finds as facts (P6).
+
+Every application that changed is told about as Greenhouse shows it; what the log knows already changes nothing
+there. Absence is never a fact here: a list that turns empty, a rejected credential, a dead cursor or a filter
+that did not work leave the mark where it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from itertools import islice
+from typing import Final
+
+import structlog
+
+from trellis.common.backoff import full_jitter
+from trellis.common.contracts.envelope import Envelope
+from trellis.common.contracts.facts import ApplicationObserved, FoundBy
+from trellis.common.contracts.identifiers import AccountId, stable_id
+from trellis.common.errors import ConflictError, StoreAwayError, TransientError
+from trellis.common.failpoints import failpoint
+from trellis.common.ledger.budget import Use
+from trellis.common.store.outbox import Relay
+from trellis.greenhouse_actions.adapters.harvest import (
+    MOST_IDS,
+    Connected,
+    CredentialRejectedError,
+    Harvests,
+    TooLongError,
+)
+from trellis.greenhouse_actions.adapters.measures import Measures
+from trellis.greenhouse_actions.domain.readings import ApplicationView
+from trellis.greenhouse_actions.domain.reconciling import LONGEST, Pace, Step, halved, merged, next_step
+from trellis.greenhouse_actions.domain.requests import Route
+from trellis.greenhouse_actions.effects import DEFAULT_RETRY
+from trellis.greenhouse_actions.observer import SOURCE, snapshot
+from trellis.greenhouse_actions.pauses import Pauses, disproved_by
+from trellis.greenhouse_actions.reading import BLIND, placed
+from trellis.greenhouse_actions.reconciliations import Claim, Reconciliations
+
+log = structlog.get_logger()
+
+LEASE: Final = timedelta(minutes=5)
+"""Longer than two lists and 50 stage visits take in a budget that is nearly used up."""
+POLL_SECONDS: Final = 1.0
+WORKERS: Final = 4
+"""Accounts that one replica compares at once, so that one with a slow Greenhouse does not hold up the others."""
+_READ: Final = disproved_by(Route.APPLICATIONS, Route.APPLICATION_STAGES)
+
+
+class Reconciler:
+    """Compares accounts that are due; any number may run beside each other.
+
+    Args:
+        reconciliations: How far each account is.
+        harvests: The Greenhouses; the share of the budget that is kept for people is not touched.
+        pauses: Put when a credential is rejected, ended when it is not any more.
+        relay: Woken when facts were written.
+        measures: Counts windows and applications.
+    """
+
+    def __init__(
+        self,
+        reconciliations: Reconciliations,
+        harvests: Harvests,
+        pauses: Pauses,
+        relay: Relay,
+        measures: Measures,
+    ) -> None:
+        self._reconciliations = reconciliations
+        self._harvests = harvests
+        self._pauses = pauses
+        self._relay = relay
+        self._measures = measures
+        self._wake = asyncio.Event()
+
+    def wake(self) -> None:
+        """Look for accounts that are due now."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Compare until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(WORKERS):
+                group.create_task(self._work())
+
+    async def _work(self) -> None:
+        while True:
+            try:
+                busy = await self.step()
+            except (StoreAwayError, ConflictError) as error:
+                log.warning("reconciler.waiting", reason=str(error))
+                busy = False
+                await asyncio.sleep(1.0)
+            if busy:
+                continue
+            try:
+                async with asyncio.timeout(POLL_SECONDS):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+            self._wake.clear()
+
+    async def step(self) -> bool:
+        """Compare one window of the account that is due the longest; False when none is due.
+
+        Raises:
+            StoreAwayError: The database is away; the window is compared again when the claim is over.
+            ConflictError: Another replica took the account over.
+        """
+        claim = await self._reconciliations.claim(LEASE)
+        if claim is None:
+            return False
+        retry = DEFAULT_RETRY
+        try:
+            connected = await self._harvests.of(claim.account, Use.BACKGROUND)
+            retry = connected.connection.credential_retry
+            await self._compare(claim, connected)
+        except CredentialRejectedError as error:
+            await self._pauses.put(claim.account, error.said, retry)
+            await self._put_off(claim, f"{error.said.reason}; {error.said.remedy}", retry, claim.longest)
+        except TooLongError as error:
+            await self._put_off(claim, str(error), timedelta(seconds=1), halved(claim.longest or LONGEST))
+        except StoreAwayError:
+            raise
+        except TransientError as error:
+            wait = error.retry_after or full_jitter(claim.tries + 1, random.random())  # noqa: S311 - jitter, no secret
+            await self._put_off(claim, str(error), wait, claim.longest)
+        return True
+
+    async def _compare(self, claim: Claim, connected: Connected) -> None:
+        pace, harvest = connected.connection.pace, connected.harvest
+        mark = claim.mark if claim.mark is not None else claim.now - pace.depth
+        step = next_step(mark, claim.now, pace, longest=claim.longest or LONGEST)
+        changed = merged([await harvest.changed(field, step.window) for field in pace.fields])
+        if not changed and not await harvest.sees_anything():
+            raise CredentialRejectedError(BLIND)
+        held = claim
+        for some in _portions([view for view in changed if not view.prospect]):
+            rows = await harvest.current_stages([view.id for view in some])
+            facts = [_fact(claim, placed(view, rows.get(view.id)), pace) for view in some]
+            held = await self._reconciliations.tell(held, facts, LEASE)
+            failpoint("reconciler.after_portion")
+            self._relay.wake()
+        await self._reconciliations.advance(held, step.mark, wait=pace.interval if step.is_last else None)
+        await self._pauses.mended(claim.account, _READ)
+        self._said(claim.account, step, len(changed))
+
+    async def _put_off(self, claim: Claim, reason: str, wait: timedelta, longest: timedelta | None) -> None:
+        await self._reconciliations.postpone(claim, reason, wait, longest)
+        self._measures.compared(claim.account, "failed", 0)
+        log.warning("reconciler.put_off", account=claim.account, reason=reason, seconds=round(wait.total_seconds(), 1))
+
+    def _said(self, account: AccountId, step: Step, count: int) -> None:
+        self._measures.compared(account, "read", count)
+        log.info("reconciler.compared", account=account, count=count, until=step.window.until.isoformat())
+
+
+def _fact(claim: Claim, view: ApplicationView, pace: Pace) -> Envelope:
+    times = (view.updated_at, view.last_activity_at, view.entered_at)
+    # Two readings of the same state are one fact, which the inbox drops the second time.
+    ident = stable_id("reconciled", claim.account, view.id, view.row_id, view.status.value, *times)
+    return Envelope(
+        id=ident,
+        source=SOURCE,
+        accountid=claim.account,
+        time=claim.now,
+        data=ApplicationObserved(
+            application_id=view.id,
+            application=snapshot(view),
+            observed_at=claim.now,
+            entered_at=view.entered_at,
+            found_by=FoundBy.RECONCILIATION,
+            act_within_s=pace.act_within.total_seconds(),
+        ),
+        correlationid=str(ident),
+        subject=f"application/{view.id}",
+    )
+
+
+def _portions(views: Sequence[ApplicationView]) -> Iterator[list[ApplicationView]]:
+    rest = iter(views)
+    while some := list(islice(rest, MOST_IDS)):
+        yield some

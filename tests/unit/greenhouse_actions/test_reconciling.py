@@ -1,0 +1,43 @@
+"""Which window is compared next: laws over any mark, present and pace."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trellis.greenhouse_actions.domain.reconciling import LONGEST, SHORTEST, Pace, halved, next_step
+
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+spans = st.timedeltas(min_value=timedelta(), max_value=timedelta(days=3))
+paces = st.builds(Pace, overlap=spans, delay=st.timedeltas(timedelta(), timedelta(minutes=10)))
+
+
+@given(age=spans, pace=paces, longest=st.timedeltas(SHORTEST, LONGEST))
+def test_windows_leave_no_gap_and_reach_the_present_less_the_delay(
+    age: timedelta, pace: Pace, longest: timedelta
+) -> None:
+    mark = NOW - age
+    for _ in range(100_000):
+        step = next_step(mark, NOW, pace, longest=longest)
+        assert step.window.since == mark - pace.overlap
+        assert mark <= step.mark == step.window.until <= max(mark, NOW - pace.delay)
+        assert step.mark - mark <= longest
+        if step.is_last:
+            assert step.mark == max(mark, NOW - pace.delay)
+            return
+        assert step.mark > mark
+        mark = step.mark
+    raise AssertionError("the windows never reach the present")
+
+
+def test_the_mark_never_goes_back_when_the_clock_does() -> None:
+    step = next_step(NOW, NOW - timedelta(hours=1), Pace())
+    assert step.mark == NOW
+    assert step.is_last
+
+
+def test_a_window_that_is_too_full_is_halved_down_to_a_minute() -> None:
+    assert halved(LONGEST) == LONGEST / 2
+    assert halved(SHORTEST) == SHORTEST

@@ -1,0 +1,170 @@
+"""What the decider makes of what the reconciler found and no webhook told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from uuid import uuid4
+
+import pytest
+from tests.fakes.histories import (
+    ACCOUNT,
+    APPLICATION,
+    CALL,
+    CODING,
+    History,
+    at,
+    entered,
+    kinds,
+    snapshot,
+    workflows,
+)
+
+from trellis.common.contracts import facts as f
+from trellis.common.contracts.envelope import Envelope, encode
+from trellis.common.contracts.facts import ApplicationStatus, FoundBy
+from trellis.common.contracts.identifiers import StageId, Visit
+from trellis.workflow.adapters.event_store import Recorded
+from trellis.workflow.domain import events as e
+from trellis.workflow.redeciding import redecide
+
+DAY_S = 86400.0
+
+
+def found(
+    stage: StageId | None = CODING, minutes: float | None = 0, *, entered_minutes: float | None = 0, **more: object
+) -> f.ApplicationObserved:
+    return f.ApplicationObserved(
+        application_id=APPLICATION,
+        application=snapshot(stage, minutes, **more),
+        observed_at=at(30),
+        entered_at=None if entered_minutes is None else at(entered_minutes),
+        found_by=FoundBy.RECONCILIATION,
+        act_within_s=DAY_S,
+    )
+
+
+def went_live(minutes: float) -> History:
+    known = workflows()
+    return History(replace(known, went_live={known.live[0].name: at(minutes)}))
+
+
+def test_a_missed_entry_invites_once_and_says_how_it_was_found() -> None:
+    history = went_live(-60)
+    events = history.tell(found())
+    assert kinds(events) == ["StageEntered", "StageSettled", "RulesJudged", "InviteRequested"]
+    (entry,) = history.of(e.StageEntered)
+    assert entry.found_by is FoundBy.RECONCILIATION
+    assert history.tell(found(minutes=3)) == []
+    assert history.tell(entered()) == []
+    assert len(history.of(e.InviteRequested)) == 1
+
+
+def test_what_a_webhook_told_before_is_no_news() -> None:
+    history = History()
+    history.tell(entered())
+    assert history.tell(found(minutes=10)) == []
+    assert len(history.of(e.InviteRequested)) == 1
+
+
+@pytest.mark.parametrize(("seconds", "invites"), [(2, 1), (59, 1), (61, 2)])
+def test_a_row_written_a_little_after_its_webhook_is_the_same_visit(seconds: float, invites: int) -> None:
+    history = History()
+    history.tell(entered())
+    history.tell(found(minutes=10, entered_minutes=seconds / 60))
+    assert len(history.of(e.InviteRequested)) == invites
+
+
+@pytest.mark.parametrize(
+    ("entry", "reason"),
+    [
+        (found(entered_minutes=-25 * 60), "longer ago"),
+        (found(entered_minutes=None), "does not say"),
+        (found(entered_minutes=-61), "before the workflow went live"),
+    ],
+)
+def test_an_old_entry_is_adopted_and_offered(entry: f.ApplicationObserved, reason: str) -> None:
+    history = went_live(-60)
+    assert kinds(history.tell(entry)) == ["ApplicationAdopted", "EntryOffered"]
+    (offered,) = history.of(e.EntryOffered)
+    assert reason in offered.reason
+    assert history.state.offered == offered.visit
+    assert history.of(e.InviteRequested) == []
+
+
+def test_an_old_entry_without_a_rule_for_it_is_adopted_and_not_offered() -> None:
+    history = History()
+    assert kinds(history.tell(found(CALL, entered_minutes=-25 * 60))) == ["ApplicationAdopted"]
+    assert kinds(History().tell(found(entered_minutes=-25 * 60, status=ApplicationStatus.REJECTED))) == [
+        "ApplicationAdopted"
+    ]
+
+
+def test_a_persons_yes_acts_once() -> None:
+    history = went_live(-60)
+    history.tell(found(entered_minutes=-25 * 60))
+    visit = history.state.offered
+    assert visit is not None
+    yes = f.EntryAccepted(application_id=APPLICATION, visit=visit)
+    assert kinds(history.tell(yes)) == ["StageEntered", "StageSettled", "RulesJudged", "InviteRequested"]
+    assert history.state.offered is None
+    assert history.tell(yes) == []
+    (invite,) = history.of(e.InviteRequested)
+    assert invite.visit == visit
+
+
+def test_a_yes_to_another_visit_or_an_ended_application_does_nothing() -> None:
+    history = went_live(-60)
+    history.tell(found(entered_minutes=-25 * 60))
+    assert history.tell(f.EntryAccepted(application_id=APPLICATION, visit=Visit("n9"))) == []
+    visit = history.state.offered
+    assert visit is not None
+    history.tell(f.ApplicationRejected(application=snapshot(None, 40, status=ApplicationStatus.REJECTED)))
+    assert history.tell(f.EntryAccepted(application_id=APPLICATION, visit=visit)) == []
+
+
+def test_the_late_webhook_of_an_offered_entry_completes_it() -> None:
+    history = History()
+    history.tell(found(entered_minutes=-25 * 60))
+    events = history.tell(entered(minutes=-25 * 60))
+    assert "InviteRequested" in kinds(events)
+    assert history.state.offered is None
+
+
+def test_a_missed_move_and_a_missed_rejection_are_recorded() -> None:
+    history = History()
+    history.tell(entered())
+    assert kinds(history.tell(found(CALL, 20, entered_minutes=20))) == ["StageEntered"]
+    rejected = found(None, 40, entered_minutes=None, status=ApplicationStatus.REJECTED)
+    assert kinds(history.tell(rejected)) == ["StatusChanged"]
+    assert history.tell(rejected) == []
+
+
+def test_a_reading_that_was_overtaken_changes_nothing() -> None:
+    history = History()
+    history.tell(entered(CALL, 0))
+    history.tell(entered(CODING, 10))
+    assert history.tell(found(CALL, 0)) == []
+    assert history.tell(found(CALL, None, entered_minutes=0)) == []
+
+
+@pytest.mark.parametrize(
+    "entry", [found(), found(entered_minutes=-25 * 60), found(entered_minutes=-61), found(entered_minutes=None)]
+)
+def test_deciding_again_gives_the_same(entry: f.ApplicationObserved) -> None:
+    history = went_live(-60)
+    message = Envelope(
+        id=uuid4(), source="trellis/greenhouse-actions", accountid=ACCOUNT, time=at(0), data=entry, correlationid="c"
+    )
+    log = [
+        Recorded(
+            version=number,
+            event=event,
+            recorded_at=at(0),
+            handled_at=at(0),
+            message_id=message.id,
+            correlationid="c",
+            message=encode(message) if number == 1 else None,
+        )
+        for number, event in enumerate(history.tell(entry), 1)
+    ]
+    assert redecide(ACCOUNT, APPLICATION, log, history.workflows.versions) == []
