@@ -41,7 +41,7 @@ _SETTINGS: dict[str, object] = {
 }
 _ENDINGS = (
     *("pass", "pass", "pass", "pass", "fail", "expire", "vanish"),
-    *("moved", "rejected", "raced", "early", "back"),
+    *("moved", "rejected", "raced", "early", "regretted", "back"),
 )
 _HOOK_FAULTS: tuple[Json, ...] = (
     {"kind": "duplicate", "copies": 2},
@@ -64,11 +64,13 @@ class Tenant(Sandbox):
         self.acts: list[Act] = []
         self.hung: set[str] = set()
         """Effects that a vendor was told to carry out late."""
+        self._settle = timedelta()
         self._dice = random.Random(seed)
         self._effects: Json = {"invites": [], "notes": [], "moves": []}
 
     async def open(self, environ: dict[str, str], folder: Path, *, settle_s: float) -> None:
         """Create the account, apply its file and connect the webhooks."""
+        self._settle = timedelta(seconds=settle_s)
         switches = {"rate.limit": 5000, "hook.event_id_on_retry": self._dice.choice(("same", "new"))}
         self.made = await self.create(switches=switches)
         told = {**environ, **secrets_of(self.made)}
@@ -99,6 +101,11 @@ class Tenant(Sandbox):
         await self._does("reject", application_id=application, silent=silent)
         self.acts.append(Act(datetime.now(UTC), application, True))
 
+    async def unrejects(self, application: int) -> None:
+        """Let a recruiter take a rejection back, which leaves it in the watched stage."""
+        await self._does("unreject", application_id=application)
+        self.acts.append(Act(datetime.now(UTC), application, False))
+
     async def one_life(self, name: str) -> None:
         """Let somebody apply, enter the stage and go one of the ways people go."""
         dice = self._dice
@@ -111,6 +118,11 @@ class Tenant(Sandbox):
             await asyncio.sleep(dice.uniform(0, 2))
             await self._meddles(application)
             return
+        if ending == "regretted":
+            await asyncio.sleep(dice.uniform(0, 1))
+            await self.rejects(application)
+            await asyncio.sleep(dice.uniform(0, 4))
+            await self.unrejects(application)
         if not await self._mailed(email) or ending == "vanish":
             return
         await asyncio.sleep(dice.uniform(0, 2))
@@ -158,6 +170,7 @@ class Tenant(Sandbox):
         return Seen(
             account=self.account,
             watched_stage=self.stage(WATCHED),
+            settle=self._settle,
             service_user=int(self.made["greenhouse"]["service_user_id"]),
             people=dict(self.people),
             acts=list(self.acts),

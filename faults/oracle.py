@@ -39,6 +39,7 @@ class Seen:
     Attributes:
         account: Its name; the addresses of its people end in `@NAME.example`.
         watched_stage: Id of the stage whose entry invites.
+        settle: How long after an entry it counts.
         service_user: Who its notes must be from.
         people: Address -> application.
         acts: What its people did, also where the webhook was lost.
@@ -62,6 +63,7 @@ class Seen:
     dead: frozenset[int] = frozenset()
     dead_signals: int = 0
     redecided: Mapping[int, int] = field(default_factory=dict)
+    settle: timedelta = timedelta()
     delays: Mapping[str, timedelta] = field(default_factory=dict)
 
 
@@ -145,6 +147,10 @@ def _one_invite(seen: Seen) -> Iterator[Violation]:
             yield _violation(seen, "P1", application, f"invited at {invite['at']} without having entered the stage")
             continue
         by_visit[application, str(invite["assessment_id"]), entries[-1]] += 1
+        early = entries[0] + seen.settle - _time(invite["at"])
+        if early > timedelta():
+            text = f"invited {early.total_seconds():.1f} s before the settle time of its entry was over"
+            yield _violation(seen, "P1", application, text)
     for (application, assessment, entered), times in by_visit.items():
         if times > 1:
             text = f"{times} invites to {assessment} for the visit begun at {entered.isoformat()}"
@@ -285,7 +291,8 @@ def _is_told(story: Sequence[Json], vendor: str, event: str, stage: int | None) 
         entered = any(step.get("stage_id") == stage for step in facts)
         return entered or _is_noted(facts, "application.stage_changed") or any(step.get("reading") for step in story)
     if event in {"candidate_rejected", "reject_candidate"}:
-        told = any(step["text"] == "the application is rejected" for step in facts)
+        words = ("the application is rejected", "adopted as it is (rejected")
+        told = any(step["text"].startswith(words) for step in facts)
         return told or _is_noted(facts, "application.rejected")
     return bool(story)
 
@@ -300,7 +307,7 @@ def _knows_invite(story: Iterable[Json]) -> bool:
 
 
 def _invited(seen: Seen) -> Iterator[Violation]:
-    """An accepted entry into the watched stage, after which nobody did anything, asks for an invite."""
+    """An accepted entry into the watched stage, where people left the application at last, asks for an invite."""
     entered = {
         application
         for vendor, event, body in _delivered(seen)
@@ -311,7 +318,7 @@ def _invited(seen: Seen) -> Iterator[Violation]:
     for application in sorted(entered - seen.dead):
         acts = _acts(seen, application)
         asked = any(step.get("effect") == "invite" for step in seen.stories.get(application, ()))
-        if not asked and not any(act.out for act in acts):
+        if not asked and not (acts and acts[-1].out):
             yield _violation(seen, "P2", application, "it entered the stage and no invite was ever asked for", "lost")
 
 

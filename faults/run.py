@@ -27,6 +27,8 @@ from trellis.cli import environment
 ACCOUNTS = 3
 PACE_SECONDS = 1.0
 """Between two people who apply."""
+_SETTLE_SECONDS = (0.0, 0.5, 2.0)
+"""Of the accounts in turn; the canary is mailed at once."""
 RECOVERY_SECONDS = 90.0
 """By then somebody who enters the stage after a fault is invited, or the run is in violation."""
 SETTLE_SECONDS = 180.0
@@ -55,7 +57,7 @@ async def run(folder: Path, *, minutes: float, seed: int, disk: Disk, say: Say) 
         tenants = [Tenant(session, url, f"faults-{number}", seed + number) for number in range(1, ACCOUNTS + 1)]
         canary = Tenant(session, url, "canary", seed)
         for number, tenant in enumerate([*tenants, canary]):
-            await tenant.open(environ, stage.folder, settle_s=0.5 * (number % 2))
+            await tenant.open(environ, stage.folder, settle_s=_SETTLE_SECONDS[number % 3])
         await canary.call("PUT", "/time", {"time_scale": REDELIVERY_SCALE})
         return await _Run(stage, tenants, canary, minutes=minutes, seed=seed, say=say).whole()
 

@@ -106,6 +106,11 @@ def test_two_invites_for_one_visit_are_doubled_and_for_two_visits_are_not(whole:
     assert promises(again) == []
 
 
+def test_an_invite_before_the_settle_time_is_over_is_found(whole: Seen) -> None:
+    assert promises(replace(whole, settle=timedelta(seconds=2))) == []
+    assert promises(replace(whole, settle=timedelta(seconds=2.1))) == ["P1"]
+
+
 def test_an_invite_of_somebody_who_never_entered_is_found(whole: Seen) -> None:
     assert "P1" in promises(with_effects(whole, moves=[]))
 
@@ -178,6 +183,22 @@ def test_a_late_entry_that_was_noted_is_told(whole: Seen) -> None:
     assert promises(replace(whole, stories={APPLICATION: story})) == []
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("adopted as it is (rejected, in stage Coding Assessment); it triggers nothing", []),
+        ("adopted as it is (active, in stage Coding Assessment); it triggers nothing", ["P2"]),
+        ("the application is rejected", []),
+    ],
+)
+def test_a_rejection_is_told_also_where_it_is_the_first_that_was_heard(
+    whole: Seen, text: str, found: list[str]
+) -> None:
+    rejected = delivery("greenhouse", "reject_candidate", {"payload": {"application": {"id": APPLICATION}}})
+    story = [step("fact", text), *STORY]
+    assert promises(replace(whole, deliveries=[rejected], stories={APPLICATION: story})) == found
+
+
 def test_an_entry_that_asked_for_no_invite_is_lost(whole: Seen) -> None:
     entered = replace(
         with_effects(whole, invites=[], notes=[], moves=[move(0)]),
@@ -185,8 +206,11 @@ def test_an_entry_that_asked_for_no_invite_is_lost(whole: Seen) -> None:
         deliveries=[stage_change()],
     )
     assert [violation.kind for violation in unfinished(entered)] == ["lost"]
-    left = replace(entered, acts=[*entered.acts, Act(T0, APPLICATION, out=True)])
+    gone = Act(T0 + timedelta(seconds=1), APPLICATION, out=True)
+    left = replace(entered, acts=[*entered.acts, gone])
     assert unfinished(left) == []
+    regretted = replace(left, acts=[*left.acts, Act(T0 + timedelta(seconds=2), APPLICATION, out=False)])
+    assert [violation.kind for violation in unfinished(regretted)] == ["lost"]
 
 
 @pytest.mark.parametrize(
