@@ -9,17 +9,14 @@ import os
 import random
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 from tools.demo.control import Sandbox, account_file, secrets_of, trellis
 
-from faults.oracle import Act, Seen
+from faults.seen import Act, Json, Seen
 from trellis.cli import asking
 from trellis.cli.environment import Clients
 from trellis.common.errors import PermanentError, TransientError
-
-Json = dict[str, Any]
 
 WATCHED = "Coding Assessment"
 HANG_SECONDS = 6.0

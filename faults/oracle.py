@@ -6,65 +6,31 @@ story that `trellis why --json` tells. It shares no code and no rule with what i
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
-Json = dict[str, Any]
+from faults.seen import (
+    Json,
+    Seen,
+    acts_of,
+    by_application,
+    effects_of,
+    entries_of,
+    mailed,
+    moment,
+    own_moves,
+    parsed,
+    texts,
+)
 
 READING_AGE: Final = timedelta(seconds=10)
 """How old the reading before an effect may be (P4)."""
 ENDS: Final = frozenset({"done", "refused", "superseded"})
 _REFERENCE: Final = re.compile(r"\[ref (tr-[^\]\s]+)\]\s*$")
-
-
-@dataclass(frozen=True, slots=True)
-class Act:
-    """Something a person did to an application, which ended or began a stay; *at* by the vendor's clock."""
-
-    at: datetime
-    application: int
-    out: bool
-    """Whether Trellis has nothing to do there any more: moved elsewhere, rejected."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """One account as seen from outside.
-
-    Attributes:
-        account: Its name; the addresses of its people end in `@NAME.example`.
-        watched_stage: Id of the stage whose entry invites.
-        settle: How long after an entry it counts.
-        service_user: Who its notes must be from.
-        people: Address -> application.
-        acts: What its people did, also where the webhook was lost.
-        deliveries: The sandbox's log with bodies.
-        effects: What the sandbox saw.
-        stories: Application -> the steps of its story.
-        dead: Applications that a message in a dead queue speaks of.
-        dead_signals: Messages in dead queues that name no application.
-        redecided: Application -> how many of its decisions come out otherwise when they are decided again.
-        delays: Effect -> longest time by which the vendor itself carried it out late, for `invite`, `note`, `move`.
-    """
-
-    account: str
-    watched_stage: int
-    service_user: int
-    people: Mapping[str, int]
-    acts: Sequence[Act]
-    deliveries: Sequence[Json]
-    effects: Json
-    stories: Mapping[int, Sequence[Json]]
-    dead: frozenset[int] = frozenset()
-    dead_signals: int = 0
-    redecided: Mapping[int, int] = field(default_factory=dict)
-    settle: timedelta = timedelta()
-    delays: Mapping[str, timedelta] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +92,7 @@ def count(seen: Seen) -> Counts:
     held = sum(step.get("state") == "in_doubt" for step in outcomes)
     return Counts(
         deliveries=sum(1 for _ in _delivered(seen)),
-        effects=len(_mailed(seen)) + len(seen.effects["notes"]) + len(_own_moves(seen)),
+        effects=len(mailed(seen)) + len(seen.effects["notes"]) + len(own_moves(seen)),
         held=held,
         parked=sum(step["outcome"] == "parked" for step in outcomes) - held,
         turned_away=sum(any(one["status"] == 503 for one in each["attempts"]) for each in seen.deliveries),
@@ -138,16 +104,16 @@ def count(seen: Seen) -> Counts:
 
 def _one_invite(seen: Seen) -> Iterator[Violation]:
     by_visit: Counter[tuple[int, str, datetime]] = Counter()
-    for invite in _mailed(seen):
+    for invite in mailed(seen):
         application = seen.people.get(invite["email"])
         if application is None:
             continue  # P7 tells
-        entries = [entry for entry in _entries(seen, application) if entry <= _time(invite["at"])]
+        entries = [entry for entry in entries_of(seen, application) if entry <= moment(invite["at"])]
         if not entries:
             yield _violation(seen, "P1", application, f"invited at {invite['at']} without having entered the stage")
             continue
         by_visit[application, str(invite["assessment_id"]), entries[-1]] += 1
-        early = entries[0] + seen.settle - _time(invite["at"])
+        early = entries[0] + seen.settle - moment(invite["at"])
         if early > timedelta():
             text = f"invited {early.total_seconds():.1f} s before the settle time of its entry was over"
             yield _violation(seen, "P1", application, text)
@@ -168,7 +134,7 @@ def _one_effect(seen: Seen) -> Iterator[Violation]:
     for (application, reference), times in references.items():
         if times > 1:
             yield _violation(seen, "P3", application, f"{times} notes with the reference {reference}", "doubled")
-    for application, moves in _by_application(seen.effects["moves"]).items():
+    for application, moves in by_application(seen.effects["moves"]).items():
         yield from _one_move(seen, application, moves)
 
 
@@ -190,8 +156,8 @@ def _one_move(seen: Seen, application: int, moves: Sequence[Json]) -> Iterator[V
 
 
 def _recruiter_wins(seen: Seen) -> Iterator[Violation]:
-    for effect, application, at in _effects(seen):
-        acts = [act for act in _acts(seen, application) if act.at < at]
+    for effect, application, at in effects_of(seen):
+        acts = [act for act in acts_of(seen, application) if act.at < at]
         if not acts or not acts[-1].out:
             continue
         late = at - acts[-1].at
@@ -216,7 +182,7 @@ def _apart(seen: Seen) -> Iterator[Violation]:
             yield _violation(
                 seen, "P7", note["application_id"], "a note on another account's application or by another"
             )
-    for move in _own_moves(seen):
+    for move in own_moves(seen):
         if move["application_id"] not in ours:
             yield _violation(seen, "P7", move["application_id"], "a move of another account's application")
 
@@ -270,13 +236,13 @@ def _delivered(seen: Seen) -> Iterator[tuple[str, str, Json]]:
         if delivery["event"] == "ping" or not any(attempt["status"] == 200 for attempt in delivery["attempts"]):
             continue
         body = delivery.get("body")
-        yield delivery["vendor"], delivery["event"], _parsed(body)
+        yield delivery["vendor"], delivery["event"], parsed(body)
 
 
 def _about(seen: Seen, vendor: str, body: Json) -> tuple[int | None, int | None]:
     """The application that a webhook speaks of, and the stage it names."""
     if vendor == "coderbyte":
-        return next((seen.people[value] for value in _texts(body) if value in seen.people), None), None
+        return next((seen.people[value] for value in texts(body) if value in seen.people), None), None
     payload = body.get("payload") or {}
     application = payload.get("application") or {}
     stage = application.get("current_stage") or {}
@@ -316,7 +282,7 @@ def _invited(seen: Seen) -> Iterator[Violation]:
         if application is not None and stage == seen.watched_stage
     }
     for application in sorted(entered - seen.dead):
-        acts = _acts(seen, application)
+        acts = acts_of(seen, application)
         asked = any(step.get("effect") == "invite" for step in seen.stories.get(application, ()))
         if not asked and not (acts and acts[-1].out):
             yield _violation(seen, "P2", application, "it entered the stage and no invite was ever asked for", "lost")
@@ -347,64 +313,6 @@ def _ended(seen: Seen) -> Iterator[Violation]:
 def _latest(story: Iterable[Json]) -> dict[str, Json]:
     """The last outcome of each command."""
     return {step["command_id"]: step for step in story if step["kind"] == "outcome" and step.get("command_id")}
-
-
-# -- what was seen
-
-
-def _effects(seen: Seen) -> Iterator[tuple[str, int, datetime]]:
-    for invite in _mailed(seen):
-        if invite["email"] in seen.people:
-            yield "invite", seen.people[invite["email"]], _time(invite["at"])
-    for note in seen.effects["notes"]:
-        yield "note", note["application_id"], _time(note["at"])
-    for move in _own_moves(seen):
-        yield "move", move["application_id"], _time(move["at"])
-
-
-def _entries(seen: Seen, application: int) -> list[datetime]:
-    moves = _by_application(seen.effects["moves"]).get(application, [])
-    return [_time(move["at"]) for move in moves if move["to_stage_id"] == seen.watched_stage]
-
-
-def _acts(seen: Seen, application: int) -> list[Act]:
-    return sorted((act for act in seen.acts if act.application == application), key=lambda act: act.at)
-
-
-def _mailed(seen: Seen) -> list[Json]:
-    return [invite for invite in seen.effects["invites"] if invite["mailed"]]
-
-
-def _own_moves(seen: Seen) -> list[Json]:
-    return [move for move in seen.effects["moves"] if move["by"] == "api"]
-
-
-def _by_application(moves: Iterable[Json]) -> dict[int, list[Json]]:
-    found: dict[int, list[Json]] = {}
-    for move in moves:
-        found.setdefault(move["application_id"], []).append(move)
-    return found
-
-
-def _texts(value: object) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from _texts(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _texts(item)
-
-
-def _parsed(body: object) -> Json:
-    """The body's object; a Coderbyte webhook may be anything."""
-    found = json.loads(body) if isinstance(body, str) and body.startswith("{") else {}
-    return found if isinstance(found, dict) else {}
-
-
-def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text)
 
 
 def _violation(seen: Seen, promise: str, application: int | None, text: str, kind: str = "") -> Violation:

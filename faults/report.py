@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from faults.oracle import Counts, Json, Violation
+from faults.oracle import Counts, Violation
 from faults.plan import SORTS, Fault
+from faults.seen import Json
 from trellis.common.failpoints import FAILPOINTS
 
 

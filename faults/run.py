@@ -18,9 +18,10 @@ from faults import oracle
 from faults.disk import Disk
 from faults.injuries import Injuries
 from faults.load import REDELIVERY_SCALE, Tenant, announce
-from faults.oracle import Seen, Violation
+from faults.oracle import Violation
 from faults.plan import Fault, Plan
 from faults.report import Result
+from faults.seen import Seen
 from faults.stage import LEASE_SECONDS, Stage, remove, set_up
 from trellis.cli import environment
 

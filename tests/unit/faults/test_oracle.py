@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from faults.oracle import Act, Seen, check, count, unfinished
+from faults.oracle import check, count, unfinished
+from faults.seen import Act, Seen
 
 Json = dict[str, Any]
 T0 = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
