@@ -36,6 +36,20 @@ def test_unrejected_within_its_settle_time_it_is_invited_when_that_is_over(histo
 
 
 @pytest.mark.parametrize("settle", [0, 60])
+def test_an_entry_told_after_a_rejection_of_the_same_second_counts_when_a_reading_shows_it_taken_back(
+    settle: int,
+) -> None:
+    history = History(workflows(DOCUMENT | {"settle_s": settle}))
+    history.tell(f.ApplicationRejected(application=snapshot(CODING, 0, status=ApplicationStatus.REJECTED)))
+    assert kinds(history.tell(entered(), handled=at(0.1))) == ["StageEntered", "ObservationRequested"]
+    reading = f.ApplicationObserved(
+        application_id=APPLICATION, application=snapshot(CODING, 5), observed_at=at(5), found_by=f.FoundBy.READING
+    )
+    told = kinds(history.tell(reading, handled=at(5)))
+    assert told[:4] == ["StatusChanged", "StageSettled", "RulesJudged", "InviteRequested"]
+
+
+@pytest.mark.parametrize("settle", [0, 60])
 def test_an_entry_told_while_it_is_rejected_counts_when_the_rejection_is_taken_back(settle: int) -> None:
     history = History(workflows(DOCUMENT | {"settle_s": settle}))
     history.tell(f.ApplicationUpdated(application=snapshot(CODING, 0)))

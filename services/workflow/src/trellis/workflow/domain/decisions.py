@@ -149,7 +149,7 @@ def _told(
     if status is not state.status:
         undecided = _observe(state, _TWO_STATUSES) if same_second else []
         if same_second and kind != "status":
-            return undecided
+            return [*_entry_alone(state, message, snapshot, kind, workflows), *undecided]
         events += [e.StatusChanged(status=status, activity_at=snapshot.last_activity_at), *undecided]
         events += _settled_meanwhile(fold(state, events), message, snapshot, workflows)
     events += _candidate_of(state, snapshot)
@@ -208,12 +208,18 @@ def _late(
     state: Application, message: Message, snapshot: ApplicationSnapshot, kind: _Kind, workflows: Workflows
 ) -> list[e.Event]:
     """A late fact never moves the state back; but the entry of the present, adopted visit completes it."""
+    entry = _entry_alone(state, message, snapshot, kind, workflows)
+    return entry or [_note(message, "late: Greenhouse's own time is older than what is known already", None)]
+
+
+def _entry_alone(
+    state: Application, message: Message, snapshot: ApplicationSnapshot, kind: _Kind, workflows: Workflows
+) -> list[e.Event]:
+    """Complete the present, adopted visit by its entry, from a fact whose word on the status does not count."""
     visit = state.visit
-    if kind == "entry" and visit is not None and not visit.entry_seen and _is_in(visit, snapshot):
-        # Late as it is, it tells of the entry alone: how the application stands is known better.
-        known = replace(snapshot, status=state.status)
-        return _enter(state, message, known, visit.name, None, workflows)
-    return [_note(message, "late: Greenhouse's own time is older than what is known already", None)]
+    if kind != "entry" or visit is None or visit.entry_seen or not _is_in(visit, snapshot):
+        return []
+    return _enter(state, message, replace(snapshot, status=state.status), visit.name, None, workflows)
 
 
 def _unordered(
