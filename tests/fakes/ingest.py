@@ -10,7 +10,7 @@ from uuid import UUID
 
 from trellis.common.contracts.envelope import Envelope, decode, encode
 from trellis.common.contracts.identifiers import AccountId
-from trellis.common.errors import BrokerAwayError, PermanentError, StoreAwayError
+from trellis.common.errors import BrokerAwayError, ConflictError, PermanentError, StoreAwayError
 from trellis.ingest.adapters.sealed_bodies import KeptBody, UnreadableNotice
 from trellis.ingest.adapters.spool_store import SpooledMessage
 from trellis.ingest.endpoints import Endpoint, Vendor
@@ -133,6 +133,8 @@ class MemoryBodies:
 
     async def put(self, kept: KeptBody) -> None:
         self._live()
+        if any(one.id == kept.id for one in self.kept):
+            raise ConflictError("another writer was first (sealed_body_pkey)")
         self.kept.append(kept)
 
     async def open(self, account: AccountId, body: UUID) -> bytes | None:
