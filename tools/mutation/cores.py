@@ -29,26 +29,25 @@ class Core:
         return next(ROOT.glob(f"[ls]*/*/src/{below}"))
 
 
-_WORKFLOW: Final = ("tests/unit/workflow", "tests/properties/workflow")
-_LEDGER: Final = ("tests/unit/common/test_ledger_states.py", "tests/unit/common/test_ledger_recording.py")
-_INGEST: Final = ("tests/unit/ingest/test_translation.py", "tests/properties/ingest")
+_WORKFLOW: Final = "tests/unit/workflow"
+_LEDGER: Final = "tests/unit/common/test_ledger"
 _ASSESSMENTS: Final = "tests/unit/assessments"
 
 CORES: Final[tuple[Core, ...]] = (
-    *(
-        Core(f"trellis.workflow.domain.{name}", _WORKFLOW)
-        for name in ("decisions", "entering", "judging", "application", "rules", "compiling", "outgoing")
-    ),
-    *(Core(f"trellis.common.ledger.{name}", _LEDGER) for name in ("states", "recording", "changes")),
-    Core(
-        "trellis.greenhouse_actions.domain.reconciling",
-        ("tests/unit/greenhouse_actions/test_reconciling.py",),
-    ),
+    Core("trellis.workflow.domain.decisions", (_WORKFLOW, "tests/properties/workflow")),
+    Core("trellis.workflow.domain.entering", (_WORKFLOW, "tests/properties/workflow")),
+    Core("trellis.workflow.domain.judging", (f"{_WORKFLOW}/test_judging.py", f"{_WORKFLOW}/test_decisions.py")),
+    Core("trellis.workflow.domain.application", (f"{_WORKFLOW}/test_application.py", f"{_WORKFLOW}/test_facts.py")),
+    Core("trellis.workflow.domain.rules", (f"{_WORKFLOW}/test_rules.py", f"{_WORKFLOW}/test_judging.py")),
+    Core("trellis.workflow.domain.compiling", (f"{_WORKFLOW}/test_rules.py",)),
+    Core("trellis.workflow.domain.outgoing", (f"{_WORKFLOW}/test_application.py",)),
+    *(Core(f"trellis.common.ledger.{name}", (f"{_LEDGER}_{name}.py",)) for name in ("states", "recording", "changes")),
+    Core("trellis.greenhouse_actions.domain.reconciling", ("tests/unit/greenhouse_actions/test_reconciling.py",)),
     Core("trellis.ingest.signature", ("tests/unit/ingest/test_signature.py", "tests/properties/ingest")),
-    Core("trellis.ingest.translation", _INGEST),
+    Core("trellis.ingest.translation", ("tests/unit/ingest/test_translation.py", "tests/properties/ingest")),
     Core("trellis.assessments.domain.correlation", (f"{_ASSESSMENTS}/test_correlation.py",)),
     Core("trellis.assessments.domain.results", (f"{_ASSESSMENTS}/test_results.py", "tests/properties/assessments")),
-    Core("trellis.assessments.domain.polling", (f"{_ASSESSMENTS}/test_results.py",)),
+    Core("trellis.assessments.domain.polling", (f"{_ASSESSMENTS}/test_options.py",)),
     Core("trellis.assessments.domain.invites", (f"{_ASSESSMENTS}/test_invites.py",)),
     Core("trellis.assessments.domain.options", (f"{_ASSESSMENTS}/test_options.py",)),
 )

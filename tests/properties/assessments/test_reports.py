@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+import math
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from trellis.assessments.domain.invites import Answered, classify, scrub, vendor_words
+from trellis.assessments.domain.invites import (
+    Answered,
+    classify,
+    parse_retry_after,
+    scrub,
+    success_data,
+    vendor_words,
+)
 from trellis.assessments.domain.options import Options, PickAttempt
 from trellis.assessments.domain.results import parse_report, pick_attempt, since_invite, to_result
 from trellis.common.ledger.effects import Ambiguous, NotExecuted, Succeeded
@@ -25,6 +33,22 @@ SCORES = {
     "qualifying_score": "qualifying_score",
 }
 NOW = datetime(2026, 3, 4, tzinfo=UTC)
+
+MOST_MINUTES = 60 * 24 * 366
+WAITS = st.builds(
+    "{}, {:02} {} {} {}:{}:{} {}".format,
+    st.sampled_from(["Mon", "x"]),
+    st.integers(-1, 40),
+    st.sampled_from(["Jan", "Feb", "x"]),
+    st.integers(-1, 10**20),
+    *[st.integers(-1, 70)] * 3,
+    st.sampled_from(["GMT", "+0000", "-2359", "+9999", "x"]) | st.integers().map("{:+05}".format),
+)
+
+
+def _dumped(value: Any) -> bytes:
+    return json.dumps({"status": "success", "data": value, "message": value}).encode()
+
 
 anything = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**20), 10**20) | st.floats() | st.text(max_size=20),
@@ -43,14 +67,41 @@ def test_any_set_of_fields_may_be_missing(missing: set[str]) -> None:
     assert parse_report(raw).keys
 
 
-@given(st.dictionaries(st.sampled_from(sorted(RECORDED)), anything))
-def test_any_value_in_any_field_is_read_without_an_error(changes: dict[str, Any]) -> None:
+@given(st.dictionaries(st.sampled_from(sorted(RECORDED)), anything), st.sampled_from([0.001, 1.0, 100.0]))
+@example({"final_score": 1e308}, 0.001)
+@example({"time_taken": 1e308}, 100.0)
+def test_any_value_in_any_field_is_read_without_an_error(changes: dict[str, Any], scale: float) -> None:
     report = parse_report(RECORDED | changes)
-    result = to_result(report, Options(), attempt_count=1, time_expired=None)
+    result = to_result(report, Options(score_scale=scale), attempt_count=1, time_expired=None)
     assert report.keys
     for name in SCORES.values():
         score = getattr(result, name)
-        assert score is None or score >= 0
+        assert score is None or 0 <= score < math.inf
+    assert result.minutes_taken is None or 0 <= result.minutes_taken <= MOST_MINUTES
+
+
+@given(st.text(max_size=30) | WAITS)
+@example("Mon, 01 Jan 2024 00:00:00 +99999999999999999999")
+@example("Mon, 01 Jan 9999999999999999999999 00:00:00 GMT")
+@example("9" * 5000)
+def test_any_header_that_asks_to_wait_is_a_wait_of_a_day_at_most_or_none(text: str) -> None:
+    wait = parse_retry_after(text, NOW)
+    assert wait is None or timedelta() <= wait <= timedelta(days=1)
+
+
+@given(st.lists(anything, max_size=4))
+def test_any_list_of_attempts_has_one_that_counts_or_none(entries: list[Any]) -> None:
+    reports = [parse_report(entry) for entry in entries if isinstance(entry, dict)]
+    for policy in PickAttempt:
+        assert (pick_attempt(reports, policy) is None) is (not reports)
+
+
+@given(st.binary(max_size=60) | st.recursive(anything, lambda inner: st.lists(inner), max_leaves=3).map(_dumped))
+@example(b"[" * 100_000)
+@example(b'{"status": "success", "data": ' + b"9" * 5000 + b"}")
+def test_any_body_of_an_answer_is_data_or_nothing(body: bytes) -> None:
+    success_data(body)
+    assert "@" not in vendor_words(body, "someone@example.com")
 
 
 @given(st.sampled_from(sorted(SCORES)), anything.filter(lambda value: not _is_number(value)))

@@ -101,8 +101,50 @@ def test_one_that_was_in_doubt_is_matched_later_too(state: State) -> None:
     assert matched([known(1, state=state, doubted=True)]) == [1]
 
 
+@pytest.mark.parametrize(
+    ("changes", "out", "given_up"),
+    [
+        ({"state": State.WAITING, "attempt": 1, "doubted": True}, True, False),
+        ({"state": State.PARKED, "attempt": 1, "doubted": True}, True, False),
+        ({"state": State.WAITING, "attempt": 0, "doubted": True}, False, False),
+        ({"state": State.REFUSED, "attempt": 1, "doubted": True}, False, False),
+        ({"state": State.SUPERSEDED, "attempt": 1, "doubted": True}, False, True),
+        ({"state": State.SUPERSEDED, "attempt": 1, "doubted": False}, False, False),
+        ({"state": State.SUPERSEDED, "attempt": 0, "doubted": True}, False, False),
+        ({"state": State.SUPERSEDED, "attempt": 1, "doubted": True, "follows": UUID(int=8)}, False, False),
+        ({"state": State.DONE, "follows": UUID(int=8)}, False, False),
+    ],
+)
+def test_an_invite_may_be_out_or_was_given_up(changes: dict[str, Any], out: bool, given_up: bool) -> None:
+    invite = known(1, **changes)
+    assert (invite.may_be_out, invite.was_given_up) == (out, given_up)
+
+
+@pytest.mark.parametrize("progress", list(Progress))
+def test_an_invite_is_open_until_its_result_is_there(progress: Progress) -> None:
+    assert known(1, progress=progress).is_open is (progress not in (Progress.GRADED, Progress.REVIEWED))
+
+
+@pytest.mark.parametrize(
+    ("kind", "progress"),
+    [
+        (SignalKind.STARTED, Progress.STARTED),
+        (SignalKind.COMPLETED, Progress.COMPLETED),
+        (SignalKind.REVIEWED, Progress.REVIEWED),
+    ],
+)
+@pytest.mark.parametrize("at", list(Progress))
+def test_a_signal_brings_its_invites_as_far_as_it_tells(kind: SignalKind, progress: Progress, at: Progress) -> None:
+    said = match_signal(signal(kind), [known(1, progress=at)], OnCollision.ALL_OPEN)
+    assert said == Matched(invites=(known(1, progress=at),), progress=progress)
+
+
 def test_nobody_known_is_unmatched() -> None:
     assert matched([]) == "no invite went to this address"
+
+
+def test_an_invite_that_never_left_is_told_as_such() -> None:
+    assert matched([known(1, state=State.WAITING, attempt=0)]) == "the invite to this address never left"
 
 
 def test_a_signal_from_before_the_invite_is_not_of_it() -> None:
@@ -111,7 +153,9 @@ def test_a_signal_from_before_the_invite_is_not_of_it() -> None:
 
 
 def test_clocks_may_be_a_little_apart() -> None:
-    assert isinstance(match_signal(signal(minutes=-0.4), [known(1)], OnCollision.ALL_OPEN), Matched)
+    for seconds, is_of_it in ((-30, True), (-30.5, False)):
+        said = match_signal(signal(minutes=seconds / 60), [known(1)], OnCollision.ALL_OPEN)
+        assert isinstance(said, Matched) is is_of_it
 
 
 @pytest.mark.parametrize(
@@ -240,6 +284,36 @@ def test_what_is_done_or_never_left_does_not(changes: dict[str, Any]) -> None:
     assert stands(of_person=[known(1, application=2, **changes)]) == Go()
 
 
+def test_an_invite_never_stands_in_its_own_way() -> None:
+    own = known(50)
+    assert stands([own]) == Go()
+    assert stands(of_person=[own]) == Go()
+
+
+def test_what_stands_in_the_way_is_the_newest_of_the_earlier_and_the_oldest_of_the_rivals() -> None:
+    earlier = [known(2, minutes=5), known(3, minutes=9), known(1)]
+    assert stands(earlier) == InvitedBefore(
+        earlier=earlier[1], reason="was invited to this assessment in an earlier visit"
+    )
+    rivals = [known(2, application=2, minutes=5), known(1, application=3), known(3, application=4, minutes=9)]
+    assert stands(of_person=rivals) == WaitsFor(rival=rivals[1])
+    assert stands(of_person=rivals, policy=OnCollision.HOLD) == Collides(rival=rivals[1])
+
+
+def test_begun_before_names_the_newest_and_says_so() -> None:
+    earlier = [known(1, progress=Progress.STARTED), known(2, minutes=5)]
+    assert stands(earlier, reinvite=Reinvite.IF_NOT_STARTED) == InvitedBefore(
+        earlier=earlier[1], reason="began this assessment in an earlier visit"
+    )
+
+
+def test_one_that_waits_for_another_is_not_leaving() -> None:
+    waiting = known(1, state=State.WAITING, attempt=0, leaving=True, follows=UUID(int=8))
+    assert stands([waiting]) == Go()
+    assert stands([replace(waiting, follows=None, state=State.PARKED)]) == Go()
+    assert stands([replace(waiting, follows=None)], reinvite=Reinvite.ALWAYS) == Go()
+
+
 # -- whose attempts
 
 
@@ -247,6 +321,21 @@ def test_a_later_visits_invite_ends_the_window_of_an_earlier_one() -> None:
     first, second = known(1), known(2, minutes=5)
     assert successor(first.command_id, [first, second], OnCollision.ALL_OPEN) == second
     assert successor(second.command_id, [first, second], OnCollision.ALL_OPEN) is None
+
+
+def test_only_a_later_invite_that_may_be_out_ends_the_window_and_the_first_of_them() -> None:
+    first, third, second = known(1), known(3, minutes=9), known(2, minutes=5)
+    assert successor(first.command_id, [first, third, second], OnCollision.ALL_OPEN) == second
+    unsent = replace(second, state=State.WAITING, attempt=0)
+    assert successor(first.command_id, [first, third, unsent], OnCollision.ALL_OPEN) == third
+    assert successor(UUID(int=7), [first, second], OnCollision.ALL_OPEN) is None
+
+
+@pytest.mark.parametrize("progress", list(Progress))
+def test_the_window_ends_with_another_application_once_the_result_is_there(progress: Progress) -> None:
+    first, other = known(1, progress=progress), known(2, application=2, minutes=5)
+    has_result = progress in (Progress.GRADED, Progress.REVIEWED)
+    assert (successor(first.command_id, [first, other], OnCollision.ALL_OPEN) == other) is has_result
 
 
 def test_another_applications_invite_ends_it_once_the_result_is_there_or_by_rule() -> None:
@@ -262,3 +351,6 @@ def test_only_the_hold_rule_holds_and_only_while_two_are_open() -> None:
     assert must_hold(pair[0].command_id, pair, OnCollision.HOLD)
     assert not must_hold(pair[0].command_id, pair, OnCollision.ALL_OPEN)
     assert not must_hold(pair[0].command_id, pair[:1], OnCollision.HOLD)
+    assert not must_hold(UUID(int=9), pair, OnCollision.HOLD), "the result is of neither of them"
+    three = [*pair, known(3, application=3, progress=Progress.GRADED)]
+    assert not must_hold(UUID(int=3), three, OnCollision.HOLD), "its own has its result already"

@@ -53,9 +53,12 @@ def test_an_unknown_field_is_ignored() -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"type": "application.unheard_of"}, "unknown message type"),
-        ({"dataschema": "urn:trellis:schema:application.stage_changed:v2"}, "unknown version"),
-        ({"specversion": "0.3"}, "unknown message type"),
+        ({"type": "application.unheard_of"}, "type: expected a known message type, not 'application.unheard_of'"),
+        ({"type": "secret-person@example.com"}, "type: expected a known message type, not another text"),
+        ({"dataschema": "urn:trellis:schema:application.stage_changed:v2"}, "dataschema: expected .*:v1, not .*:v2"),
+        ({"dataschema": "secret-person@example.com"}, "dataschema: expected .*:v1, not another text"),
+        ({"specversion": "0.3"}, "specversion: expected 1.0"),
+        ({"time": "2026-11-24T09:00:00"}, "time: Input should have timezone info"),
         ({"id": "secret-person@example.com"}, "id"),
         ({"data": {"application": {"application_id": "secret-person@example.com"}}}, "application.application_id"),
         ({"data": None}, "data of application.stage_changed"),
@@ -68,7 +71,7 @@ def test_a_message_that_does_not_fit_says_which_field_and_never_the_value(change
     assert "secret-person" not in str(caught.value)
 
 
-@pytest.mark.parametrize("body", [b"", b"nonsense", b"[]", b"\xff\xfe", b"null"])
+@pytest.mark.parametrize("body", [b"", b"nonsense", b"[]", b"\xff\xfe", b"null", b"[" * 100_000, b'{"a":' * 100_000])
 def test_what_is_no_message_is_a_permanent_fault(body: bytes) -> None:
     with pytest.raises(PermanentError):
         decode(body)

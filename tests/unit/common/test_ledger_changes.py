@@ -54,6 +54,18 @@ def looked(said: x.LookUp, *, absent: int = 0, retries: int = 0) -> Change:
     return of_look_up(said, intent(absent=absent, retries=retries), second_read=SECOND_READ, fraction=0.5)
 
 
+def test_a_change_says_nothing_beyond_its_occurrence_by_itself() -> None:
+    plain = Change(occurrence=Occurrence.FOUND)
+    assert (plain.reason, plain.remedy, plain.mended_by, plain.wait, plain.kind) == (
+        "",
+        "",
+        None,
+        timedelta(0),
+        "outcome",
+    )
+    assert (plain.resolved, plain.request_id, plain.absent) == (None, None, False)
+
+
 @pytest.mark.parametrize(
     ("said", "means"),
     [

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from trellis.common.ledger.states import FINAL, TRANSITIONS, Occurrence, State
+from trellis.common.ledger.states import FINAL, TRANSITIONS, Occurrence, State, next_state
 
 MOST_ATTEMPTS = 3
 
@@ -136,6 +136,52 @@ def test_no_order_of_events_makes_an_effect_twice_or_forgets_one() -> None:
     count, found = explore(TRANSITIONS)
     assert not found, found
     assert count > 200, "the model explores too little to prove anything"
+
+
+OPEN = (State.WAITING, State.ATTEMPTING, State.UNKNOWN, State.IN_DOUBT, State.PARKED)
+LEADS: dict[Occurrence, dict[State, tuple[State, ...]]] = {
+    # An answer of the current attempt counts however late it is.
+    Occurrence.SUCCEEDED: {State.DONE: OPEN},
+    Occurrence.ACCEPTED: {State.UNKNOWN: OPEN},
+    Occurrence.REJECTED: {State.REFUSED: OPEN},
+    Occurrence.UNMET: {State.PARKED: OPEN},
+    Occurrence.EVIDENCE: {State.DONE: OPEN},
+    Occurrence.AMBIGUOUS: {State.UNKNOWN: (State.WAITING, State.ATTEMPTING, State.UNKNOWN, State.PARKED)},
+    # Only an attempt that may have had its effect can be proven to have had none.
+    Occurrence.NOT_EXECUTED: {State.WAITING: (State.ATTEMPTING, State.UNKNOWN, State.IN_DOUBT)},
+    Occurrence.BEGUN: {State.ATTEMPTING: (State.WAITING,)},
+    Occurrence.EXPIRED: {State.UNKNOWN: (State.ATTEMPTING,)},
+    # Look-ups.
+    Occurrence.FOUND: {State.DONE: (State.UNKNOWN,)},
+    Occurrence.ABSENT: {State.WAITING: (State.UNKNOWN,)},
+    Occurrence.CANNOT_TELL: {State.IN_DOUBT: (State.UNKNOWN,)},
+    # Readings before an attempt and after one.
+    Occurrence.OVERTAKEN: {State.SUPERSEDED: (State.WAITING, State.UNKNOWN)},
+    Occurrence.BLOCKED: {State.PARKED: (State.WAITING, State.UNKNOWN)},
+    Occurrence.POSTPONED: {State.WAITING: (State.WAITING,), State.UNKNOWN: (State.UNKNOWN,)},
+    # People.
+    Occurrence.MENDED: {State.WAITING: (State.PARKED,)},
+    Occurrence.RESENT: {State.WAITING: (State.PARKED, State.IN_DOUBT)},
+    Occurrence.CONFIRMED: {State.DONE: (State.IN_DOUBT,)},
+    Occurrence.DROPPED: {State.SUPERSEDED: (State.WAITING, State.PARKED, State.IN_DOUBT)},
+}
+
+
+@pytest.mark.parametrize("occurrence", list(Occurrence))
+def test_each_occurrence_leads_where_it_should_and_changes_nothing_elsewhere(occurrence: Occurrence) -> None:
+    """The walk above proves that nothing goes wrong; this, that what should happen happens."""
+    expected = {before: after for after, sources in LEADS[occurrence].items() for before in sources}
+    assert {before: next_state(before, occurrence) for before in State} == {
+        before: expected.get(before) for before in State
+    }
+
+
+def test_the_words_that_the_database_keeps_never_change() -> None:
+    assert " ".join(State) == "waiting attempting unknown in_doubt parked done refused superseded"
+    assert " ".join(Occurrence) == (
+        "begun succeeded accepted not_executed rejected unmet ambiguous expired found absent cannot_tell evidence "
+        "overtaken blocked postponed mended resent confirmed dropped"
+    )
 
 
 def test_every_open_state_can_end() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from trellis.common.contracts.facts import ApplicationStatus
 from trellis.common.errors import TransientError
 from trellis.greenhouse_actions.adapters import v3_rows
+from trellis.greenhouse_actions.adapters.headers import retry_after
 
 STAGE_ROW = {"id": 1, "application_id": 2, "job_interview_stage_id": 3, "entered_at": "2026-11-20T08:31:07.552Z"}
 
@@ -64,3 +66,22 @@ def test_what_is_no_list_is_refused_without_repeating_it(body: bytes) -> None:
 def test_the_three_shapes_of_errors_are_read(errors: Any, words: str) -> None:
     assert v3_rows.words_of(json.dumps({"message": "m", "errors": errors}).encode()) == words
     assert v3_rows.words_of(b"<html>") == ""
+    assert v3_rows.words_of(b"[" * 100_000) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("7", 7),
+        ("9" * 5000, 3600),
+        ("Mon, 01 Jan 9999 00:00:00 GMT", 3600),
+        ("Mon, 01 Jan 2001 00:00:00 GMT", 0),
+        ("Mon, 01 Jan 2024 00:00:00 +99999999999999999999", None),
+        ("Mon, 01 Jan 9999999999999999999999 00:00:00 GMT", None),
+        ("soon", None),
+        ("", None),
+    ],
+)
+def test_a_wait_is_read_from_any_header_or_there_is_none(text: str, seconds: int | None) -> None:
+    wait = retry_after({"Retry-After": text})
+    assert wait == (None if seconds is None else timedelta(seconds=seconds))

@@ -5,6 +5,7 @@ Shapes only. What a workflow means is the workflow service's; what a setting doe
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -90,7 +91,7 @@ def _is(value: Json, kind: str) -> bool:
         case "integer":
             return isinstance(value, int) and not isinstance(value, bool)
         case "number":
-            return isinstance(value, int | float) and not isinstance(value, bool)
+            return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
         case "array":
             return isinstance(value, list)
         case _:

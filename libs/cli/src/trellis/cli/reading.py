@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from trellis.cli.account_file import AccountFile
+from trellis.cli.yaml_text import MOST_BYTES, YamlFault, load, plain
 from trellis.common.errors import PermanentError
 
 _REMEDIES = {
@@ -30,23 +29,30 @@ def read(path: Path) -> AccountFile:
         FileError: It cannot be read, is no YAML, or does not fit; each fault on a line `file:line:column: …`.
     """
     try:
-        text = path.read_text()
-    except OSError as error:
-        raise FileError(f"{path}: cannot be read ({error.strerror})") from None
+        raw = load(_text(path))
+        given = plain(raw)
+    except YamlFault as fault:
+        place = f"{path}" if fault.line is None else f"{path}:{fault.line + 1}:{fault.column + 1}"
+        raise FileError(f"{place}: {fault.expected}") from None
     try:
-        raw = YAML(typ="rt").load(text)
-    except MarkedYAMLError as error:
-        mark = error.problem_mark
-        place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
-        raise FileError(f"{place}: no YAML: {error.problem or 'cannot be parsed'}") from None
-    except YAMLError as error:
-        raise FileError(f"{path}: no YAML ({type(error).__name__})") from None
-    if not isinstance(raw, CommentedMap):
-        raise FileError(f"{path}:1:1: expected a mapping that begins with `account:`")
-    try:
-        return AccountFile.model_validate(_plain(raw))
+        return AccountFile.model_validate(given)
     except ValidationError as error:
         raise FileError(_explained(path, raw, error)) from None
+
+
+def _text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            body = file.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read ({error.strerror})") from None
+    if len(body) > MOST_BYTES:
+        raise FileError(f"{path}: expected at most {MOST_BYTES // 1024} KiB; an account has one file")
+    try:
+        return body.decode()
+    except UnicodeDecodeError as error:
+        line = body.count(b"\n", 0, error.start) + 1
+        raise FileError(f"{path}:{line}: expected text in UTF-8; save the file in that encoding") from None
 
 
 def _explained(path: Path, raw: CommentedMap, error: ValidationError) -> str:
@@ -108,16 +114,3 @@ def _place(raw: CommentedMap, loc: tuple[int | str, ...], *, missing: bool) -> t
         names.append(str(part))
         node = node[part]
     return line + 1, column + 1, ".".join(names) or "file"
-
-
-def _plain(node: Any) -> Any:
-    if isinstance(node, dict):
-        return {str(key): _plain(value) for key, value in node.items()}
-    if isinstance(node, list):
-        return [_plain(item) for item in node]
-    if isinstance(node, bool) or node is None:
-        return node
-    for kind in (int, float, str):
-        if isinstance(node, kind):
-            return kind(node)
-    return node

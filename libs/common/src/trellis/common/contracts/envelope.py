@@ -6,12 +6,13 @@ Attributes beyond the standard ones are extension attributes, whose names may ho
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import AwareDatetime, TypeAdapter, ValidationError
 from pydantic_core import from_json, to_json
 
 from trellis.common.contracts import commands, facts, outcomes
@@ -78,6 +79,8 @@ Message = (
 _NAMES: Final = {model: name for name, model in MESSAGE_TYPES.items()}
 _ADAPTERS: Final[dict[str, TypeAdapter[Any]]] = {name: TypeAdapter(model) for name, model in MESSAGE_TYPES.items()}
 _SCHEMA_PREFIX: Final = "urn:trellis:schema:"
+_KEY: Final = re.compile(r"[A-Za-z0-9_.\-\[\], ]{1,80}")
+_WORD: Final = re.compile(rf"({_SCHEMA_PREFIX})?[a-z]{{1,40}}\.[a-z_]{{1,40}}(:v[0-9]{{1,4}})?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +128,7 @@ class _Attributes:
     source: str
     type: str
     specversion: str
-    time: datetime
+    time: AwareDatetime
     accountid: str
     correlationid: str
     dataschema: str
@@ -168,9 +171,9 @@ def decode(body: bytes) -> Envelope:
             not fit its type. The message names the field and what was expected, never the value.
     """
     try:
-        raw = from_json(body)
+        raw = from_json(body, allow_inf_nan=False)
     except ValueError as error:
-        raise PermanentError(f"the message is not JSON ({type(error).__name__})") from None
+        raise PermanentError(f"the message is not JSON that we read ({type(error).__name__})") from None
     if not isinstance(raw, dict):
         raise PermanentError("the message is not a JSON object")
     try:
@@ -178,10 +181,13 @@ def decode(body: bytes) -> Envelope:
     except ValidationError as error:
         raise PermanentError(f"the envelope is not a CloudEvent of ours: {explain(error)}") from None
     adapter = _ADAPTERS.get(head.type)
-    if head.specversion != "1.0" or adapter is None:
-        raise PermanentError(f"unknown message type {head.type[:80]!r} (specversion {head.specversion[:8]!r})")
+    if head.specversion != "1.0":
+        raise PermanentError("specversion: expected 1.0")
+    if adapter is None:
+        raise PermanentError(f"type: expected a known message type, not {_shown(head.type)}")
     if head.dataschema != f"{_SCHEMA_PREFIX}{head.type}:v1":
-        raise PermanentError(f"unknown version {head.dataschema[:120]!r} of {head.type}")
+        expected = f"{_SCHEMA_PREFIX}{head.type}:v1"
+        raise PermanentError(f"dataschema: expected {expected}, not {_shown(head.dataschema)}")
     try:
         data = adapter.validate_python(raw.get("data"))
     except ValidationError as error:
@@ -200,8 +206,18 @@ def decode(body: bytes) -> Envelope:
     )
 
 
+def _shown(word: str) -> str:
+    """Return *word* if it has the form of a type or a schema of ours: a newer release's, say; else nothing of it."""
+    return repr(word) if _WORD.fullmatch(word) else "another text"
+
+
 def explain(error: ValidationError, *, most: int = 5) -> str:
     """Return the faults of *error* as `field: what was expected`, without any input value."""
     faults = error.errors(include_input=False, include_url=False, include_context=False)
-    shown = [f"{'.'.join(map(str, fault['loc'])) or 'body'}: {fault['msg']}" for fault in faults[:most]]
+    shown = [f"{'.'.join(map(_part, fault['loc'])) or 'body'}: {fault['msg']}" for fault in faults[:most]]
     return "; ".join(shown) + (f"; and {len(faults) - most} more" if len(faults) > most else "")
+
+
+def _part(part: int | str) -> str:
+    """Return one part of a field's path; a key that no field of ours could have is the sender's own words."""
+    return str(part) if isinstance(part, int) or _KEY.fullmatch(part) else "…"

@@ -7,9 +7,10 @@ answer, attachment or unlisted custom field. Times are aware UTC.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
+
+from pydantic import AwareDatetime, FiniteFloat
 
 from trellis.common.contracts.identifiers import (
     ApplicationId,
@@ -47,7 +48,7 @@ class Stage:
     name: str | None = None
 
 
-FieldValue = str | int | float | bool | list[str] | None
+FieldValue = str | int | FiniteFloat | bool | list[str] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,9 +78,9 @@ class ApplicationSnapshot:
     stage: Stage | None = None
     status: ApplicationStatus | None = None
     prospect: bool = False
-    applied_at: datetime | None = None
-    rejected_at: datetime | None = None
-    last_activity_at: datetime | None = None
+    applied_at: AwareDatetime | None = None
+    rejected_at: AwareDatetime | None = None
+    last_activity_at: AwareDatetime | None = None
     source_id: int | None = None
     department_ids: tuple[int, ...] = ()
     office_ids: tuple[int, ...] = ()
@@ -163,8 +164,8 @@ class ApplicationObserved:
 
     application_id: ApplicationId
     application: ApplicationSnapshot | None
-    observed_at: datetime
-    entered_at: datetime | None = None
+    observed_at: AwareDatetime
+    entered_at: AwareDatetime | None = None
     asked_by: UUID | None = None
     found_by: FoundBy = FoundBy.READING
     act_within_s: float | None = None
@@ -252,7 +253,7 @@ class AssessmentSignalled:
     kind: SignalKind
     address_hash: str
     sealed_body_id: UUID
-    received_at: datetime
+    received_at: AwareDatetime
     assessment_id: AssessmentId | None = None
     interview_id: str | None = None
     time_expired: bool | None = None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
+
+from pydantic import AwareDatetime, FiniteFloat
 
 from trellis.common.contracts.commands import Action
 from trellis.common.contracts.identifiers import (
@@ -44,11 +45,11 @@ class CommandSettled:
     application_id: ApplicationId
     visit: Visit
     state: OutcomeState
-    settled_at: datetime
+    settled_at: AwareDatetime
     attempt: int = 0
     reason: str = ""
     remedy: str = ""
-    until: datetime | None = None
+    until: AwareDatetime | None = None
     to_stage_id: StageId | None = None
     assessment_id: AssessmentId | None = None
 
@@ -91,13 +92,13 @@ class AssessmentCompleted:
     visit: Visit
     assessment_id: AssessmentId
     result_version: int
-    completed_at: datetime
+    completed_at: AwareDatetime
     assessment_name: str | None = None
-    score: float | None = None
-    code_score: float | None = None
-    mc_score: float | None = None
+    score: FiniteFloat | None = None
+    code_score: FiniteFloat | None = None
+    mc_score: FiniteFloat | None = None
     qualified: bool | None = None
-    qualifying_score: float | None = None
+    qualifying_score: FiniteFloat | None = None
     integrity: Integrity = Integrity.UNKNOWN
     time_expired: bool | None = None
     minutes_taken: int | None = None

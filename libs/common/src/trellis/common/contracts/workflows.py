@@ -6,6 +6,7 @@ trigger and conditions match fires. Shapes only: what they mean is the workflow 
 
 from __future__ import annotations
 
+from string import Formatter
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
@@ -116,11 +117,18 @@ class AddNote(_Shape):
 
     @model_validator(mode="after")
     def _known_placeholders(self) -> Self:
-        try:
-            self.text.format(**dict.fromkeys(PLACEHOLDERS, ""))
-        except (KeyError, IndexError, ValueError, AttributeError):
-            raise ValueError(f"only these placeholders in braces: {', '.join(PLACEHOLDERS)}") from None
+        if not _only_names(self.text):
+            raise ValueError(f"only these placeholders in braces: {', '.join(PLACEHOLDERS)}")
         return self
+
+
+def _only_names(text: str) -> bool:
+    """Whether each placeholder is a known name and nothing else: no attribute, and no width to fill with spaces."""
+    try:
+        parts = list(Formatter().parse(text))
+    except ValueError:
+        return False
+    return all(name is None or (name in PLACEHOLDERS and not form and how is None) for _, name, form, how in parts)
 
 
 def _note(value: object) -> object:

@@ -268,7 +268,7 @@ def parse_retry_after(text: str | None, now: datetime) -> timedelta | None:
         return timedelta(seconds=min(int(stripped[:9]), 86_400))
     try:
         moment = parsedate_to_datetime(stripped)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
     return min(max(moment - now, timedelta()), timedelta(days=1))

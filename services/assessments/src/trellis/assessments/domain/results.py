@@ -96,6 +96,8 @@ _SCORES: Final = {
     "mc": "mc_score",
     "qualifying": "qualifying_score",
 }
+_MOST_MINUTES: Final = 366 * 24 * 60
+"""No attempt takes a year: what says so counts something else."""
 _VISIBLE: Final = ("score", "code_score", "mc_score", "qualified", "qualifying_score", "integrity")
 
 
@@ -210,7 +212,8 @@ def to_result(report: Report, options: Options, *, attempt_count: int, time_expi
 
     def scaled(name: str) -> float | None:
         value = report.scores.get(name)
-        return None if value is None else round(value * 100.0 / options.score_scale, 4)
+        share = None if value is None else value * 100.0 / options.score_scale
+        return None if share is None or not math.isfinite(share) else round(share, 4)
 
     if time_expired is None and report.status in (AttemptStatus.FINISHED, AttemptStatus.TIME_EXPIRED):
         time_expired = report.status is AttemptStatus.TIME_EXPIRED
@@ -229,9 +232,8 @@ def to_result(report: Report, options: Options, *, attempt_count: int, time_expi
 
 
 def _minutes(taken: float | None, unit: TimeUnit) -> int | None:
-    if taken is None or taken < 0:
-        return None
-    return round(taken / 60.0 if unit is TimeUnit.SECONDS else taken)
+    minutes = taken if taken is None or unit is TimeUnit.MINUTES else taken / 60.0
+    return None if minutes is None or not 0 <= minutes <= _MOST_MINUTES else round(minutes)
 
 
 def visibly_differs(one: Result, other: Result) -> bool:

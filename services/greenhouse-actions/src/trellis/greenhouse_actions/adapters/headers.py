@@ -18,10 +18,10 @@ def retry_after(headers: Mapping[str, str]) -> timedelta | None:
     if not text:
         return None
     if text.isascii() and text.isdigit():
-        return min(timedelta(seconds=min(int(text), 10**6)), LONGEST_WAIT)
+        return min(timedelta(seconds=int(text[:9])), LONGEST_WAIT)
     try:
         at = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     wait = (at if at.tzinfo else at.replace(tzinfo=UTC)) - utc_now()
     return min(max(wait, timedelta()), LONGEST_WAIT)

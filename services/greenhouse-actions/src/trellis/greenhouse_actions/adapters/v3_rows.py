@@ -195,7 +195,7 @@ def words_of(body: bytes) -> str:
     """Return Greenhouse's own words of an error, all three shapes of `errors` included; empty when unreadable."""
     try:
         parsed = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
     if not isinstance(parsed, dict):
         return ""
