@@ -317,6 +317,7 @@ def _delivery(request: web.Request, endpoint: Endpoint, body: bytes, received_at
     is_usable = (
         endpoint.vendor is Vendor.GREENHOUSE
         and len(event_ids) == 1
+        and event_ids[0].isascii()  # bytes that are no text become surrogates, of which no id can be made
         and 0 < len(event_ids[0].strip()) <= _MOST_EVENT_ID_CHARACTERS
     )
     fact_id = delivery_id(endpoint.id, event_ids[0].strip(), digest) if is_usable else uuid7()
