@@ -131,8 +131,9 @@ class Plan:
         if not self._sorts:
             self._sorts = self._shuffled(SORTS)
         sorts = [self._sorts.pop(0)]
-        for sort in self._sorts[: 0 if sorts == ["disk full"] else self._dice.choice((0, 1, 1, 2, 2))]:
-            if sort != "disk full" and _kind(sort) not in map(_kind, sorts):
+        most = 1 if sorts == ["disk full"] else self._dice.choice((1, 2, 2, 3))
+        for sort in list(self._sorts):
+            if len(sorts) < most and sort != "disk full" and _kind(sort) not in map(_kind, sorts):
                 self._sorts.remove(sort)
                 sorts.append(sort)
         found = [fault for sort in sorts for fault in self._of_sort(sort)]
