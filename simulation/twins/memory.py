@@ -337,6 +337,10 @@ class Session:
         """See `Database.acquired`; the shells only read in it."""
         return _Acquired(self.memory, self.process)
 
+    async def now(self, connection: Connection) -> datetime:
+        """See `Database.now`."""
+        return tx(connection).now
+
     async def take_in(self, connection: Connection, envelopes: Sequence[Envelope]) -> list[Envelope]:
         """See `Database.take_in`."""
         opened = tx(connection)

@@ -30,10 +30,6 @@ class MemoryStore(Session):
         super().__init__(memory, process)
         self._workflow = workflow
 
-    async def now(self, connection: Connection) -> datetime:
-        """See `Store.now`."""
-        return tx(connection).now
-
     async def load(self, connection: Connection, streams: Sequence[UUID]) -> Mapping[UUID, Sequence[Recorded]]:
         """See `Store.load`."""
         opened = tx(connection)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -17,6 +18,7 @@ from trellis.common.contracts.outcomes import OutcomeState
 from trellis.common.ledger.changes import Change
 from trellis.common.ledger.effects import Blocked, Later, Overtaken
 from trellis.common.ledger.states import Occurrence
+from trellis.common.runtime import clock
 from trellis.common.store.postgres import transaction
 
 # -- the plain way
@@ -407,6 +409,22 @@ async def test_a_wait_for_the_budget_costs_no_second_reading(bench: Bench) -> No
     await bench.until(lambda: bench.mails() == 1, seconds=20)
     assert bench.twin.calls["report"] <= 2
     assert await bench.state(command) == "done"
+
+
+@pytest.mark.parametrize(("old_seconds", "readings"), [(30, 1), (120, 2)])
+async def test_how_old_a_reading_is_does_not_rest_on_the_workers_own_clock(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, old_seconds: int, readings: int
+) -> None:
+    bench.twin.fault("invite", "429", retry_after=1)
+    await bench.take(bench.invite())
+    await bench.run()
+    assert (bench.twin.calls["invite"], bench.twin.calls["report"]) == (1, 1)
+    async with transaction(bench.pool) as connection:
+        await connection.execute("update invite set read_at = read_at - make_interval(secs => $1)", old_seconds)
+    (tmp_path / "offset").write_text("-100")
+    monkeypatch.setattr(clock, "_OFFSET_FILE", str(tmp_path / "offset"))
+    await bench.until(lambda: bench.mails() == 1)
+    assert bench.twin.calls["report"] == readings
 
 
 async def test_a_backlog_within_a_small_budget_gets_done(bench: Bench) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from trellis.assessments.adapters.coderbyte import TOTAL_SECONDS, CredentialError, Organization
@@ -146,13 +146,14 @@ class InviteEffect:
         async with self._database.acquired() as connection:
             stored = await self._invites.find(connection, intent.account, intent.id)
             standing = await self._standing(connection, organization, intent, hashed)
+            now = await self._database.now(connection)
         doubted = stored is not None and stored.doubted
         if not isinstance(standing, correlation.Go) and not doubted:
             return await self._stand_back(intent, whom, hashed, standing)
         chosen = await self._choose(organization, command, until)
         if isinstance(chosen, Blocked):
             return chosen
-        known, read_now = self._still_known(stored, hashed), False
+        known, read_now = _still_known(stored, hashed, now), False
         if known is None:
             shown, read_now = (
                 await self._baseline.read(organization, whom.address, command.assessment_id, until=until),
@@ -178,15 +179,6 @@ class InviteEffect:
             listing = await self._gateway.assessments(organization, until=until, fresh=True)
             chosen = choose(listing, command.assessment_id)
         return chosen
-
-    def _still_known(self, stored: StoredInvite | None, hashed: str) -> frozenset[str] | None:
-        """Return the attempts read a moment ago for the same address; None when they must be read."""
-        if stored is None or stored.doubted or stored.address_hash != hashed or stored.read_at is None:
-            return None
-        if stored.follows is not None:
-            return None
-        age = (self._clock.now() - stored.read_at).total_seconds()
-        return stored.known_attempts if 0 <= age < FRESH_SECONDS else None
 
     async def _standing(
         self, connection: Connection, organization: Organization, intent: Intent, hashed: str
@@ -363,3 +355,16 @@ def _row(
         follow_kind=kind,
         poll_after=poll_after,
     )
+
+
+def _still_known(stored: StoredInvite | None, hashed: str, now: datetime) -> frozenset[str] | None:
+    """Return the attempts read a moment before *now*, by the database's clock as they were, for the same address.
+
+    None when they must be read.
+    """
+    if stored is None or stored.doubted or stored.address_hash != hashed or stored.read_at is None:
+        return None
+    if stored.follows is not None:
+        return None
+    age = (now - stored.read_at).total_seconds()
+    return stored.known_attempts if 0 <= age < FRESH_SECONDS else None

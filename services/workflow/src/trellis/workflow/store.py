@@ -20,9 +20,6 @@ from trellis.workflow.domain.rules import Workflows
 class Store(Database, Protocol):
     """The log, the read model, timers and definitions, all within the caller's transaction."""
 
-    async def now(self, connection: Connection) -> datetime:
-        """Return the present by the one clock that all replicas share."""
-
     async def load(self, connection: Connection, streams: Sequence[UUID]) -> Mapping[UUID, Sequence[Recorded]]:
         """Return the events of *streams*, in order; an unknown stream is empty."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime
 from typing import Protocol
 
 from trellis.common.contracts.envelope import Envelope
@@ -34,6 +35,9 @@ class Database(Protocol):
     def acquired(self) -> AbstractAsyncContextManager[Connection]:
         """Run the block on one connection, each statement its own transaction; raises likewise."""
 
+    async def now(self, connection: Connection) -> datetime:
+        """Return the present by the one clock that all replicas share."""
+
     async def take_in(self, connection: Connection, envelopes: Sequence[Envelope]) -> list[Envelope]:
         """Record *envelopes* and return those that were not known, by either key, in their order."""
 
@@ -59,6 +63,11 @@ class PostgresDatabase:
     def acquired(self) -> AbstractAsyncContextManager[Connection]:
         """See `Database.acquired`."""
         return acquired(self.pool)
+
+    async def now(self, connection: Connection) -> datetime:
+        """See `Database.now`."""
+        value: datetime = await connection.fetchval("select clock_timestamp()")
+        return value
 
     async def take_in(self, connection: Connection, envelopes: Sequence[Envelope]) -> list[Envelope]:
         """See `Database.take_in`."""

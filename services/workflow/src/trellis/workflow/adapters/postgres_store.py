@@ -24,10 +24,6 @@ class PostgresStore(PostgresDatabase):
         super().__init__(pool)
         self._definitions = Definitions()
 
-    async def now(self, connection: Connection) -> datetime:
-        """See `Store.now`."""
-        return await timer_store.now(connection)
-
     async def load(self, connection: Connection, streams: Sequence[UUID]) -> Mapping[UUID, Sequence[Recorded]]:
         """See `Store.load`."""
         return await event_store.load(connection, streams)

@@ -30,12 +30,6 @@ class Timer:
         return stable_id("timer", self.account, self.application_id, SETTLE, self.visit, self.generation)
 
 
-async def now(connection: Connection) -> datetime:
-    """Return the present by the database's clock."""
-    value: datetime = await connection.fetchval("select clock_timestamp()")
-    return value
-
-
 async def schedule(connection: Connection, timers: Sequence[Timer]) -> None:
     """Set *timers*; one of the same stream is set anew, under a new generation."""
     ordered = sorted(timers, key=lambda timer: stream_id(timer.account, timer.application_id))
