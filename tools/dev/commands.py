@@ -113,6 +113,11 @@ def mutate(arguments: Sequence[str]) -> int:
     return testing.mutate(arguments)
 
 
+def fuzz(arguments: Sequence[str]) -> int:
+    """Drive the parsers with inputs that reach ever more of them: fuzz [TARGET …], --seconds S, --seed N, --json."""
+    return testing.fuzz(arguments)
+
+
 def setup(arguments: Sequence[str]) -> int:
     """Build the Python environment, as every other command does when it needs it."""
     _only_flag(arguments)
@@ -136,7 +141,7 @@ COMMANDS: dict[str, Command] = {
     command.__name__: command
     for command in (
         *(demo, up, down, start, stop, logs, psql, trellis, env),
-        *(test, lint, bench, simulate, faults, mutate, setup, lock, clean),
+        *(test, lint, bench, simulate, faults, mutate, fuzz, setup, lock, clean),
     )
 }
 

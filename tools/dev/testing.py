@@ -112,6 +112,12 @@ def mutate(arguments: Sequence[str]) -> int:
     return run([str(python), "-m", "tools.mutation", *arguments], {**os.environ, "PYTHONHASHSEED": "0"})
 
 
+def fuzz(arguments: Sequence[str]) -> int:
+    """Run `python -m tools.fuzzing`, which needs no server."""
+    python = ensure_environment()
+    return run([str(python), "-m", "tools.fuzzing", *arguments], {**os.environ, "PYTHONHASHSEED": "0"})
+
+
 def _tool(*argv: str) -> int:
     say(" ".join(argv))
     return run([str(VENV / "bin" / argv[0]), *argv[1:]], dict(os.environ))

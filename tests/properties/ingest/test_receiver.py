@@ -20,6 +20,12 @@ from tests.integration.ingest.edge import API_KEY, SECRET, TOKEN, Edge, edge
 
 MOST_BYTES = 20_000
 PING = b'{"action":"ping","payload":{}}'
+BEFORE_ALL_TIME = json.dumps(
+    {
+        "action": "candidate_stage_change",
+        "payload": {"application": {"id": 1, "last_activity_at": "0001-01-01T00:00:00+23:59"}},
+    }
+).encode()
 SAMPLES = [
     wire("greenhouse", "candidate_stage_change"),
     PING,
@@ -105,6 +111,7 @@ async def posted(it: Edge, vendor: str, body: bytes, more: dict[str, str], token
 @given(st.sampled_from(["greenhouse", "coderbyte"]), bodies, st.sampled_from(SIGNED), headers)
 @example("greenhouse", PING, "right", {"Content-Encoding": "gzip"})
 @example("greenhouse", PING, "right", {"Greenhouse-Event-ID": "\xa0"})
+@example("greenhouse", BEFORE_ALL_TIME, "right", {})
 def test_any_body_gets_a_documented_answer_that_is_counted_once(
     running: tuple[asyncio.Runner, Edge], vendor: str, body: bytes, how: str, more: dict[str, str]
 ) -> None:
