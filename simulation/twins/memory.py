@@ -90,7 +90,11 @@ class _Lock:
 
 
 class Transaction:
-    """One open transaction."""
+    """One open transaction.
+
+    Attributes:
+        failed: A statement in it failed, so that nothing more is done in it and its end commits nothing.
+    """
 
     def __init__(self, memory: Memory, process: Process) -> None:
         self.memory = memory
@@ -98,6 +102,7 @@ class Transaction:
         self.writes: dict[str, dict[Any, Row | None]] = {}
         self._held: dict[Any, bool] = {}
         self._waits: _Lock | None = None
+        self.failed = False
         process.at_death[self] = self.roll_back
 
     @property
@@ -112,8 +117,10 @@ class Transaction:
             await wait
         if self.memory.away:
             raise StoreAwayError("the database is away (simulated)")
+        if self.failed:
+            raise RuntimeError("the transaction is aborted: nothing more is done in it")
         if self.memory.deadlock():
-            raise ConflictError("another writer was first (40P01, simulated)")
+            raise self._lost("40P01, simulated")
 
     # -- rows
 
@@ -203,14 +210,14 @@ class Transaction:
             self._waits = lock
             if self._is_deadlocked():
                 self._waits = None
-                raise ConflictError("another writer was first (40P01)")
+                raise self._lost("40P01")
             waiter = asyncio.get_running_loop().create_future()
             lock.waiters.append(waiter)
             try:
                 async with asyncio.timeout_at(deadline):
                     await waiter
             except TimeoutError:
-                raise ConflictError("another writer was first (55P03)") from None
+                raise self._lost("55P03") from None
             finally:
                 self._waits = None
             self.process.check()
@@ -224,6 +231,11 @@ class Transaction:
         self.memory.locks[key] = _Lock(self)
         self._held[key] = False
         return True
+
+    def _lost(self, state: str) -> ConflictError:
+        """Return the error of a statement that failed, with which all of the transaction did."""
+        self.failed = True
+        return ConflictError(f"another writer was first ({state})")
 
     def _is_deadlocked(self) -> bool:
         seen, left = set(), [self]
@@ -283,14 +295,14 @@ class _Opening(AbstractAsyncContextManager[Connection]):
         opened = tx(cast(Connection, self._opened))
         wrote = False
         try:
-            if kind is None:
+            if kind is None and not opened.failed:
                 await opened.statement("commit")
                 wrote = bool(opened.writes)
                 opened.commit()
         except BaseException:
             opened.roll_back()
             raise
-        if kind is not None:
+        if kind is not None or opened.failed:
             opened.roll_back()
         if wrote:
             wait = self._process.wait_at("after the commit")
