@@ -112,7 +112,7 @@ def _in_memory() -> Callable[[], Any]:
 
     @asynccontextmanager
     async def connect() -> AsyncIterator[Side]:
-        process = Process("test", draw, lambda line: None, lambda: False)
+        process = Process("test", draw, lambda *_: None, lambda: False)
         link = twin.Link(broker, process)
 
         async def cut() -> None:

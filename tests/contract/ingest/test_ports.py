@@ -49,7 +49,7 @@ async def pool(database: str) -> AsyncIterator[Pool]:
 
 @pytest.fixture
 def session() -> Session:
-    process = Process("test", random.Random(1), lambda line: None, lambda: False)
+    process = Process("test", random.Random(1), lambda *_: None, lambda: False)
     return Session(Memory(lambda: datetime.now(UTC)), process)
 
 

@@ -43,7 +43,7 @@ async def case(request: pytest.FixtureRequest) -> AsyncIterator[Case]:
         return
     if request.param == "simulation":
         simulated, draw = SimulatedBroker(random.Random(1), lambda: False), random.Random(2)
-        process = Process("test", draw, lambda line: None, lambda: False)
+        process = Process("test", draw, lambda *_: None, lambda: False)
 
         async def ready(queue: str) -> list[bytes]:
             return [item.body for item in simulated.queues[queue].ready]

@@ -116,7 +116,7 @@ class Kept:
 @pytest.fixture(params=["memory", "postgres"])
 async def kept(request: pytest.FixtureRequest, database: str) -> AsyncIterator[Kept]:
     if request.param == "memory":
-        process = Process("test", random.Random(1), lambda line: None, lambda: False)
+        process = Process("test", random.Random(1), lambda *_: None, lambda: False)
         session = Session(Memory(lambda: datetime.now(UTC)), process)
         yield Kept(
             session, MemoryLedger(session, "trellis/test"), twins.MemoryOrganizations(session, {ACME: ORGANIZATION}),

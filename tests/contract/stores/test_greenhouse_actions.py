@@ -120,7 +120,7 @@ class Kept:
 @pytest.fixture(params=["memory", "postgres"])
 async def kept(request: pytest.FixtureRequest, database: str) -> AsyncIterator[Kept]:
     if request.param == "memory":
-        process = Process("test", random.Random(1), lambda line: None, lambda: False)
+        process = Process("test", random.Random(1), lambda *_: None, lambda: False)
         session = Session(Memory(lambda: datetime.now(UTC)), process)
         ledger, known = MemoryLedger(session, "trellis/test"), twins.MemoryKnown(session)
         pauses = twins.MemoryPauses(session, ledger)

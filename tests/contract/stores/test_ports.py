@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import asyncpg
 import pytest
-from simulation.process import Process
+from simulation.process import KilledError, Process
 from simulation.twins.ledger import MemoryLedger, put_brake
 from simulation.twins.memory import Memory, Session
+from tests.contract.stores.races import meanwhile
 from tests.fakes.effects import note_command
+from tests.fakes.proxy import Proxy
 
+from trellis.common.contracts.envelope import Envelope, decode
 from trellis.common.contracts.identifiers import AccountId
-from trellis.common.errors import ConflictError
+from trellis.common.contracts.outcomes import CommandSettled
+from trellis.common.errors import ConflictError, StoreAwayError
 from trellis.common.ledger.brakes import Brakes, Scope
 from trellis.common.ledger.changes import Change
 from trellis.common.ledger.effects import Intent
@@ -33,11 +38,19 @@ PARTS = ("trellis.common.store", "trellis.common.ledger")
 
 @dataclass
 class Kept:
-    """The ports under test, with a way to put a brake on."""
+    """The ports under test.
+
+    Attributes:
+        brake: Puts a brake on an account.
+        away: Takes the database away, or gives it back.
+        other: Another process's database, and what kills that process.
+    """
 
     database: Database
     ledger: LedgerStore
     brake: Any
+    away: Callable[[bool], Awaitable[None]]
+    other: tuple[Database, Callable[[], Awaitable[None]]]
 
     async def take_in(self, *envelopes: Any) -> int:
         async with self.database.transaction() as connection:
@@ -65,18 +78,41 @@ class Kept:
 @pytest.fixture(params=["memory", "postgres"])
 async def kept(request: pytest.FixtureRequest, database: str) -> AsyncIterator[Kept]:
     if request.param == "memory":
-        process = Process("test", random.Random(1), lambda line: None, lambda: False)
-        session = Session(Memory(lambda: datetime.now(UTC)), process)
-        yield Kept(session, MemoryLedger(session, "trellis/test"), lambda: put_brake(session, ACME))
+        process = Process("test", random.Random(1), lambda *_: None, lambda: False)
+        memory, doomed = (
+            Memory(lambda: datetime.now(UTC)),
+            Process("o", random.Random(2), lambda *_: None, lambda: False),
+        )
+        session = Session(memory, process)
+
+        async def leave(away: bool) -> None:
+            memory.away = away
+
+        async def die() -> None:
+            doomed.kill("in the test")
+
+        ledger = MemoryLedger(session, "trellis/test")
+        yield Kept(session, ledger, lambda: put_brake(session, ACME), leave, (Session(memory, doomed), die))
         return
     await migrate(database, "contract", PARTS)
-    pool = await open_pool(database, name="test", schema="contract", size=6)
+    proxy, doomed_proxy = Proxy(database), Proxy(database)
+    await proxy.start()
+    await doomed_proxy.start()
+    pool = await open_pool(proxy.url, name="test", schema="contract", size=6)
+    other = await open_pool(doomed_proxy.url, name="other", schema="contract", size=1)
 
     async def brake() -> None:
         await Brakes(pool).put(ACME, Scope.ACCOUNT, "", reason="r", by="p")
 
-    yield Kept(PostgresDatabase(pool), Ledger(pool, "trellis/test"), brake)
+    async def cut(away: bool) -> None:
+        await (proxy.cut() if away else proxy.start())
+
+    yield Kept(
+        PostgresDatabase(pool), Ledger(pool, "trellis/test"), brake, cut, (PostgresDatabase(other), doomed_proxy.cut)
+    )
     await pool.close()
+    await other.close()
+    await proxy.cut()
 
 
 async def test_what_is_rolled_back_was_never_taken_in(kept: Kept) -> None:
@@ -128,6 +164,79 @@ async def test_two_who_wait_for_each_other_are_told_of_a_conflict(kept: Kept) ->
 
     said = await asyncio.gather(take(one, two), take(two, one), return_exceptions=True)
     assert [type(item) for item in said if item is not None] == [ConflictError]
+
+
+async def test_once_a_statement_failed_a_transaction_does_nothing_more_and_commits_nothing(kept: Kept) -> None:
+    one, two, met = note_command(1), note_command(2), asyncio.Barrier(2)
+    lost = []
+
+    async def take(first: Envelope, then: Envelope) -> None:
+        async with kept.database.transaction() as connection:
+            await kept.database.take_in(connection, [first])
+            await met.wait()
+            try:
+                await kept.database.take_in(connection, [then])
+            except (ConflictError, asyncpg.DeadlockDetectedError):
+                lost.append(first)
+                with pytest.raises((RuntimeError, asyncpg.InFailedSQLTransactionError)):
+                    await kept.database.put_out(connection, [note_command(3)])
+
+    await asyncio.gather(take(one, two), take(two, one))
+    assert len(lost) == 1
+    assert await kept.database.outbox.claim(most=10, lease_seconds=30) == []
+    assert await kept.take_in(one, two) == 0  # the winner's, both of them
+
+
+async def test_a_process_that_dies_in_a_transaction_leaves_nothing_and_holds_up_nobody(kept: Kept) -> None:
+    database, die = kept.other
+    with pytest.raises((StoreAwayError, KilledError)):
+        async with database.transaction() as connection:
+            await database.take_in(connection, [note_command()])
+            await database.put_out(connection, [note_command()])
+            waiting = asyncio.create_task(kept.take_in(note_command()))
+            await asyncio.sleep(0.1)
+            assert not waiting.done()
+            await die()
+            async with asyncio.timeout(4):
+                assert await waiting == 1
+    assert await kept.database.outbox.claim(most=10, lease_seconds=30) == []
+
+
+async def test_while_the_database_is_away_everything_says_so_and_what_was_open_is_rolled_back(kept: Kept) -> None:
+    await kept.take_in(note_command(1))
+    with pytest.raises(StoreAwayError):
+        async with kept.database.transaction() as connection:
+            await kept.database.take_in(connection, [note_command(2)])
+            await kept.away(True)
+            await kept.database.put_out(connection, [note_command(2)])
+    for asked in (kept.take_in(note_command(3)), kept.claim(), kept.database.outbox.settle([1], [])):
+        with pytest.raises(StoreAwayError):
+            await asked
+    await kept.away(False)
+    assert await kept.database.outbox.claim(most=10, lease_seconds=30) == []
+    assert await kept.take_in(note_command(1), note_command(2), note_command(3)) == 2
+
+
+@pytest.mark.parametrize("committed", [True, False])
+async def test_a_unique_key_is_one_commands_and_another_is_answered_once_the_first_is_sure(
+    kept: Kept, committed: bool
+) -> None:
+    async def take(envelope: Envelope) -> bool:
+        async with kept.database.transaction() as connection:
+            return await kept.ledger.take_in(connection, envelope, "greenhouse", "key")
+
+    first, second = note_command(1), note_command(1, ordinal="r#1")
+    async with meanwhile(kept.database, committed=committed) as connection:
+        assert await kept.ledger.take_in(connection, first, "greenhouse", "key")
+        waiting = asyncio.create_task(take(second))
+        assert await take(note_command(1, "globex"))
+        await asyncio.sleep(0.1)
+        assert not waiting.done()
+    assert await waiting is not committed
+    told = [decode(row.body).data for row in await kept.database.outbox.claim(most=10, lease_seconds=30)]
+    assert [item.state for item in told if isinstance(item, CommandSettled)] == ["superseded"] * committed
+    assert not await take(second if not committed else first)
+    assert await kept.database.outbox.claim(most=10, lease_seconds=30) == []
 
 
 async def test_an_outbox_row_is_leased_to_one_relay_until_it_is_given_back(kept: Kept) -> None:

@@ -43,7 +43,7 @@ WORKFLOW = WorkflowDocument.model_validate(DOCUMENT)
 @pytest.fixture(params=["memory", "postgres"])
 async def store(request: pytest.FixtureRequest, database: str) -> AsyncIterator[Store]:
     if request.param == "memory":
-        process = Process("test", random.Random(1), lambda line: None, lambda: False)
+        process = Process("test", random.Random(1), lambda *_: None, lambda: False)
         yield MemoryStore(Memory(lambda: datetime.now(UTC)), process, compile_workflow(WORKFLOW, 1))
         return
     await migrate(database, SERVICE.schema, SERVICE.migrations)
