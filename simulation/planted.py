@@ -296,7 +296,7 @@ BUGS = (
     Bug(name="command id from log position", within=20, patch=_id_from_log_position),
     Bug(name="command id without the account", within=20, patch=_id_without_account),
     Bug(name="stream id without the account", within=20, patch=_stream_without_account),
-    Bug(name="one account's pause pausing all", within=60, patch=_pause_for_all),
+    Bug(name="one account's pause pausing all", within=120, patch=_pause_for_all),
     Bug(name="brake checked before instead of inside", within=600, patch=_brake_before),
     Bug(name="note never found again", within=100, patch=_note_never_found),
     Bug(name="failed message forgotten", within=100, patch=_failures_are_dropped),

@@ -8,7 +8,7 @@ import pytest
 from simulation.history import play
 from simulation.planted import BUGS, Bug, planted
 
-QUICK = 60
+QUICK = 120
 """Bugs that take more seeds than these are looked for in the long run only."""
 TRIED = [bug for bug in BUGS if bug.within <= QUICK or os.environ.get("TRELLIS_LONG")]
 
