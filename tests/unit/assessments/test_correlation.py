@@ -71,6 +71,15 @@ def matched(
     return said.reason if isinstance(said, Unmatched) else sorted(invite.command_id.int for invite in said.invites)
 
 
+def test_the_words_that_the_database_keeps_never_change() -> None:
+    assert list(Progress) == ["invited", "started", "completed", "graded", "reviewed"]
+
+
+def test_a_review_is_of_the_completed_one_of_two_open_invites() -> None:
+    invites = [known(1, application=1), known(2, application=2, progress=Progress.COMPLETED)]
+    assert matched(invites, SignalKind.REVIEWED) == [2]
+
+
 def test_progress_never_goes_back() -> None:
     assert further(Progress.COMPLETED, Progress.STARTED) is Progress.COMPLETED
     assert further(Progress.INVITED, Progress.STARTED) is Progress.STARTED

@@ -10,7 +10,10 @@ from tests.fakes.histories import (
     ACCOUNT,
     APPLICATION,
     CALL,
+    CANDIDATE,
     CODING,
+    DOCUMENT,
+    JOB,
     History,
     at,
     entered,
@@ -25,6 +28,7 @@ from trellis.common.contracts.facts import ApplicationStatus, FoundBy
 from trellis.common.contracts.identifiers import StageId, Visit
 from trellis.workflow.adapters.event_store import Recorded
 from trellis.workflow.domain import events as e
+from trellis.workflow.domain.decisions import Input
 from trellis.workflow.redeciding import redecide
 
 DAY_S = 86400.0
@@ -120,6 +124,111 @@ def test_a_yes_to_another_visit_or_an_ended_application_does_nothing() -> None:
     assert visit is not None
     history.tell(f.ApplicationRejected(application=snapshot(None, 40, status=ApplicationStatus.REJECTED)))
     assert history.tell(f.EntryAccepted(application_id=APPLICATION, visit=visit)) == []
+
+
+def offered(**more: object) -> tuple[History, f.EntryAccepted]:
+    """An old entry that waits for a yes, and the yes."""
+    slow = workflows(DOCUMENT | {"settle_s": 60})
+    history = History(replace(slow, went_live={slow.live[0].name: at(-60)}))
+    history.tell(found(minutes=20, entered_minutes=-25 * 60, **more))
+    assert history.state.offered is not None
+    return history, f.EntryAccepted(application_id=APPLICATION, visit=history.state.offered)
+
+
+def test_a_yes_settles_at_once_and_its_entry_tells_all_that_was_adopted() -> None:
+    history, yes = offered()
+    entry, *judged = history.tell(yes, handled=at(50))
+    assert entry == e.StageEntered(
+        application_id=APPLICATION,
+        candidate_id=CANDIDATE,
+        job_id=JOB,
+        stage_id=CODING,
+        stage_name="Coding Assessment",
+        visit=yes.visit,
+        activity_at=at(-25 * 60),
+        moved_by="person",
+        pins={"engineering": 1},
+        settle_due_at=None,
+        found_by=FoundBy.RECONCILIATION,
+        by_creation=False,
+    )
+    assert kinds(judged) == ["StageSettled", "RulesJudged", "InviteRequested"]
+
+
+def test_a_yes_to_a_workflow_of_other_jobs_enters_without_it() -> None:
+    history, yes = offered()
+    other = workflows(DOCUMENT | {"jobs": [1]})
+    history.workflows = replace(history.workflows, live=other.live)
+    assert kinds(history.tell(yes)) == ["StageEntered"]
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        f.ApplicationDeleted(application_id=APPLICATION),
+        entered(CALL, 40),
+        f.ApplicationHired(application=snapshot(CODING, 40, status=ApplicationStatus.HIRED)),
+    ],
+    ids=["deleted", "moved on", "hired"],
+)
+def test_a_yes_that_comes_too_late_does_nothing(between: Input) -> None:
+    history, yes = offered()
+    history.tell(between)
+    assert history.tell(yes) == []
+
+
+def test_a_yes_to_an_application_nobody_knows_does_nothing() -> None:
+    assert History().tell(f.EntryAccepted(application_id=APPLICATION, visit=Visit("n1"))) == []
+
+
+def test_what_a_reading_does_not_say_of_an_adopted_application_stays_open() -> None:
+    history = went_live(-60)
+    (adopted,) = history.tell(found(None, 5, entered_minutes=None, status=None, job_id=None, candidate_id=None))
+    assert adopted == e.ApplicationAdopted(
+        application_id=APPLICATION,
+        candidate_id=None,
+        job_id=None,
+        stage_id=None,
+        stage_name=None,
+        status=ApplicationStatus.ACTIVE,
+        visit=Visit("n1"),
+        activity_at=at(5),
+        found_by=FoundBy.RECONCILIATION,
+    )
+
+
+def test_a_recent_reading_without_a_stage_is_adopted() -> None:
+    assert kinds(History().tell(found(None))) == ["ApplicationAdopted"]
+
+
+def test_an_offer_names_the_workflows_that_would_act_and_since_when_they_are_live() -> None:
+    history = went_live(-60)
+    history.tell(found(entered_minutes=-61))
+    assert history.of(e.EntryOffered) == [
+        e.EntryOffered(
+            visit=Visit("t20261124T075900Z"),
+            pins={"engineering": 1},
+            went_live={"engineering": at(-60)},
+            reason="it entered the stage before the workflow went live",
+        )
+    ]
+
+
+def test_of_two_workflows_only_the_one_that_was_live_acts() -> None:
+    young = workflows(DOCUMENT | {"name": "young"})
+    old = workflows()
+    both = replace(old, live=(*old.live, *young.live), versions={**old.versions, **young.versions})
+    history = History(replace(both, went_live={"young": at(10)}))
+    entry, *_ = history.tell(found())
+    assert isinstance(entry, e.StageEntered)
+    assert entry.pins == {"engineering": 1}
+
+
+@pytest.mark.parametrize(("minutes", "acts"), [(0, True), (24 * 60, True), (24 * 60 + 0.1, False)])
+def test_an_entry_is_acted_upon_within_its_time(minutes: float, acts: bool) -> None:
+    history = went_live(0)
+    told = history.tell(found(), handled=at(minutes))
+    assert ("StageEntered" in kinds(told)) is acts
 
 
 def test_the_late_webhook_of_an_offered_entry_completes_it() -> None:

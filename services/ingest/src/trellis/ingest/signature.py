@@ -22,6 +22,8 @@ KeyEncoding = Literal["utf8", "base64"]
 LEEWAY_SECONDS: Final = 60
 """How far the vendor's clock may be off (coderbyte fact sheet, 4.1 point 5)."""
 _MOST_TOKEN_BYTES: Final = 4096
+_LATEST: Final = 1e15
+"""Seconds after which no clock goes on; neither `NaN`, which is never past, nor a number of 400 digits is a time."""
 _HEX: Final = frozenset("0123456789abcdefABCDEF")
 _BASE64URL: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
 
@@ -153,6 +155,6 @@ def _numeric(claims: dict[str, object], name: str) -> float | None:
     value = claims.get(name)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -_LATEST <= value <= _LATEST:
         raise SignatureRejected("claim_malformed")
     return float(value)
