@@ -197,7 +197,7 @@ def test_times_are_enforced_with_a_minute_of_leeway(claim: str, seconds: int, is
 
 def test_a_token_without_expiry_is_refused_only_where_the_account_says_so() -> None:
     assert bearer(WITHOUT_IAT) == 0
-    with pytest.raises(SignatureRejected, match="^expiry_missing$"):
+    with pytest.raises(SignatureRejected, match=r"^expiry_missing$"):
         bearer(WITHOUT_IAT, require_exp=True)
     assert bearer(token({"iss": "northwindhiring", "exp": NOW.timestamp() + 5}), require_exp=True) == 0
 

@@ -13,8 +13,8 @@ import pytest
 from trellis.common.contracts import facts
 from trellis.common.contracts.envelope import Envelope, decode, encode
 from trellis.common.contracts.facts import ApplicationStatus, SignalKind, Stage
-from trellis.common.contracts.identifiers import AccountId, StageId
-from trellis.ingest.translation import Delivery, Rules, delivery_id, is_known, to_facts, to_signal
+from trellis.common.contracts.identifiers import AccountId, ApplicationId, CandidateId, StageId
+from trellis.ingest.translation import Delivery, Rules, application_of, delivery_id, is_known, to_facts, to_signal
 from trellis.ingest.webhooks import UnreadableBody, parse_coderbyte, parse_greenhouse
 
 DATA = Path(__file__).resolve().parents[2] / "data"
@@ -274,3 +274,111 @@ def test_the_older_spelling_of_report_ready_is_its_negation(graded: Any, ready: 
 def test_a_hint_that_names_nothing_is_unreadable(fields: dict[str, str]) -> None:
     with pytest.raises(UnreadableBody):
         signal(**fields)
+
+
+def test_what_every_fact_bears_is_pinned_since_other_services_and_the_database_keep_it() -> None:
+    envelope = only(sample("candidate_stage_change"))
+    assert envelope.source == "trellis/ingest"
+    assert delivery_id(UUID(int=1), "4711", "d" * 64) == UUID("c545cb30-b443-582c-87a5-279b2044569d")
+    assert envelope.contentkey == "cb68bd91596a84cbc53d6db452f076c0c0e088414be978cdcf8e274b3b8c57ff"
+    body = sample("candidate_stage_change")
+    body["payload"]["application"]["current_stage"] = None
+    assert only(body).contentkey == "d4fff84946d647b4a92bdc1c119d5c46959f31d5a78ab59a55246c1eafdc7ddf"
+
+
+def test_an_application_tells_when_it_was_made_and_rejected() -> None:
+    body = sample("reject_candidate")
+    body["payload"]["application"] |= {"applied_at": "2026-11-01T00:00:00Z", "rejected_at": "2026-11-02T00:00:00Z"}
+    data = only(body).data
+    assert isinstance(data, facts.ApplicationRejected)
+    assert data.application.applied_at == datetime(2026, 11, 1, tzinfo=UTC)
+    assert data.application.rejected_at == datetime(2026, 11, 2, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("jobs", "job", "expected"),
+    [([1], None, 1), ([1, 2], None, None), ([1, 2], 3, 3), (None, 3, 3), ([], 3, 3), ([1], 3, 1)],
+)
+def test_the_job_is_the_only_one_named_or_the_one_that_is_named_alone(
+    jobs: list[int] | None, job: int | None, expected: int | None
+) -> None:
+    body = sample("candidate_stage_change")
+    application = body["payload"]["application"]
+    application["jobs"] = None if jobs is None else [{"id": one} for one in jobs]
+    application["job"] = None if job is None else {"id": job}
+    data = only(body).data
+    assert isinstance(data, facts.ApplicationStageChanged)
+    assert data.application.job_id == expected
+
+
+def test_known_actions_are_told_from_others_by_a_truth() -> None:
+    assert is_known("candidate_stage_change") is True
+    assert is_known("nothing_of_the_kind") is False
+
+
+def signalled(**fields: object) -> facts.AssessmentSignalled:
+    body = {"organization_id": "o", "email": "p@example.com", "operation": "assessment_completed", "assessment_id": "t"}
+    parsed = parse_coderbyte(json.dumps(body | fields).encode())
+    data = to_signal(parsed, DELIVERY, address_hash="h", sealed_body_id=UUID(int=2)).data
+    assert isinstance(data, facts.AssessmentSignalled)
+    return data
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"assessment_id": ""}, "wrong_shape: assessment_id: expected text"),
+        ({"operation": "interview_completed", "interview_id": ""}, "wrong_shape: interview_id: expected text"),
+        ({"operation": "unheard_of"}, "wrong_shape: operation: expected one that is known"),
+    ],
+)
+def test_a_signal_of_nothing_says_what_is_missing(fields: dict[str, object], said: str) -> None:
+    with pytest.raises(UnreadableBody) as caught:
+        signalled(**fields)
+    assert str(caught.value) == said
+
+
+@pytest.mark.parametrize(
+    ("ready", "graded", "told"),
+    [(True, True, True), (False, False, False), (None, True, False), (None, False, True), (None, None, None)],
+)
+def test_a_report_is_ready_as_it_says_or_else_when_nothing_is_being_graded(
+    ready: bool | None, graded: bool | None, told: bool | None
+) -> None:
+    fields = {"report_ready": ready, "challenges_being_graded": graded}
+    assert signalled(**{name: value for name, value in fields.items() if value is not None}).report_ready is told
+
+
+def test_an_empty_interview_is_none() -> None:
+    assert signalled(interview_id="").interview_id is None
+
+
+def test_a_fact_about_an_application_names_it() -> None:
+    assert application_of(facts.ApplicationDeleted(application_id=ApplicationId(5))) == 5
+    assert application_of(facts.CandidateUpdated(candidate_id=CandidateId(5))) is None
+
+
+def test_a_prospect_is_one_whatever_the_body_says() -> None:
+    body = sample("new_prospect_application")
+    body["payload"]["application"]["prospect"] = False
+    data = only(body).data
+    assert isinstance(data, facts.ApplicationCreated)
+    assert data.application.prospect is True
+    assert data.counts_as_entry is False
+
+
+def test_a_new_application_without_a_stage_is_no_entry() -> None:
+    body = sample("new_candidate_application")
+    body["payload"]["application"]["current_stage"] = None
+    assert only(body).data.counts_as_entry is False  # type: ignore[union-attr]
+    body["payload"]["application"]["prospect"] = True
+    assert only(body).data.counts_as_entry is False  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(("value", "told"), [("  ", None), (["a", 1], None), ([" a "], ["a"]), (" b", "b")])
+def test_a_custom_field_is_text_or_texts_without_the_blanks_around(value: object, told: object) -> None:
+    body = sample("candidate_stage_change")
+    body["payload"]["application"]["custom_fields"] = {"x": {"value": value}}
+    data = only(body, Rules(custom_fields=frozenset({"x"}))).data
+    assert isinstance(data, facts.ApplicationStageChanged)
+    assert data.application.custom_fields == {"x": told}
