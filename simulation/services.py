@@ -41,6 +41,7 @@ from trellis.greenhouse_actions.handler import Handler as ActionsHandler
 from trellis.greenhouse_actions.invites import Invites
 from trellis.greenhouse_actions.observer import SOURCE as ACTIONS_SOURCE
 from trellis.greenhouse_actions.observer import Observer
+from trellis.greenhouse_actions.reading import Reader
 from trellis.workflow.domain.compiling import compile_workflow
 from trellis.workflow.domain.rules import Workflow
 from trellis.workflow.handler import Handler as WorkflowHandler
@@ -183,11 +184,12 @@ def _greenhouse_actions(world: World, process: Process) -> Running:
     ledger, known = MemoryLedger(session, ACTIONS_SOURCE), gt.MemoryKnown(session)
     pauses, harvests = gt.MemoryPauses(session, ledger), SimulatedHarvests(world, process)
     relay = Relay(session.outbox, publisher, _METRICS)
+    reader = Reader()
     notes = NoteEffect(
-        harvests, gt.MemoryMoves(session), gt.MemoryCandidates(session), SimulatedLinks(world, process), pauses,
+        harvests, gt.MemoryMoves(session), gt.MemoryCandidates(session), SimulatedLinks(world, process), pauses, reader,
         request_seconds=REQUEST_SECONDS,
     )  # fmt: skip
-    moves = MoveEffect(harvests, gt.MemoryStages(session), pauses, request_seconds=REQUEST_SECONDS)
+    moves = MoveEffect(harvests, gt.MemoryStages(session), pauses, reader, request_seconds=REQUEST_SECONDS)
     runner = Runner(ledger, [notes, moves], relay, _METRICS, lease=LEASE)
     observer = Observer(known, harvests, pauses, relay, world)
     handler = ActionsHandler(session, ledger, known, runner, observer, relay)

@@ -57,6 +57,7 @@ from trellis.greenhouse_actions.internal_api import NAME, Api, application
 from trellis.greenhouse_actions.invites import Invites
 from trellis.greenhouse_actions.observer import SOURCE, Observer
 from trellis.greenhouse_actions.pauses import LedgerPauses
+from trellis.greenhouse_actions.reading import Reader
 from trellis.greenhouse_actions.reconciler import Reconciler
 
 ORIGIN = Origin(workflow="screening", version=1, rule="passed", reason="score 82 is at least 70")
@@ -98,9 +99,9 @@ class Replica:
         self.harvests = LiveHarvests(pool, self.store, self.shared)
         database, known = PostgresDatabase(pool), KnownStore(pool)
         self.relay = Relay(database.outbox, NoPublisher(), self.metrics)
-        pauses = LedgerPauses(pool, self.ledger)
-        self.notes = NoteEffect(self.harvests, LedgerMoves(pool), CandidateStore(pool), links, pauses)
-        self.moves = MoveEffect(self.harvests, StageCache(pool), pauses)
+        pauses, reader = LedgerPauses(pool, self.ledger), Reader()
+        self.notes = NoteEffect(self.harvests, LedgerMoves(pool), CandidateStore(pool), links, pauses, reader)
+        self.moves = MoveEffect(self.harvests, StageCache(pool), pauses, reader)
         self.runner = Runner(self.ledger, [self.notes, self.moves], self.relay, self.metrics)
         self.observer = Observer(known, self.harvests, pauses, self.relay, SystemClock())
         self.reconciliations = ReconciliationStore(pool)

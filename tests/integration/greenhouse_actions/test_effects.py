@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from datetime import timedelta
 
 import pytest
@@ -324,3 +325,21 @@ async def test_a_command_given_twice_is_one_effect(bench: Bench) -> None:
     await bench.give(command)
     await bench.pass_once()
     assert len(await bench.notes()) == 1
+
+
+async def test_a_note_and_a_move_of_one_result_take_six_calls(bench: Bench) -> None:
+    person = await bench.apply()
+    note, move = a_note(person), a_move(person)
+    for command in (note, move):
+        await bench.give(command)
+    assert (await bench.settle(note))[0] == (await bench.settle(move))[0] == "done"
+    calls = await bench.sandbox.control("GET", "/calls")
+    routes = Counter(call["route"] for call in calls)
+    del routes["token"]
+    assert routes == {
+        "applications.list": 2,  # what both rest on, and whether the move shows
+        "candidates.list": 1,
+        "job_interview_stages.list": 1,  # the job's plan, kept for a quarter of an hour
+        "notes.create": 1,
+        "move": 1,
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -275,6 +276,14 @@ def test_5_a_visit_known_by_its_time_is_compared_with_the_present_one(entered: A
 def test_5_a_move_that_was_undone_by_a_person_is_not_made_again(back: ApplicationView) -> None:
     assert isinstance(cases.look_for_move(attempted(None), back, AUTO), Overtaken)
     assert isinstance(cases.check_move(attempted(None, retries=1), move(), back, plan()[3]), Overtaken)
+
+
+@pytest.mark.parametrize(("minutes", "came_back"), [(1.9, False), (2.1, True)])
+def test_5_where_the_attempt_knew_no_time_an_entry_after_it_is_a_new_visit(minutes: float, came_back: bool) -> None:
+    tried = attempted(None)
+    tried = replace(tried, resolved={**tried.resolved, "entered_at": None}, attempted_at=T0 + timedelta(minutes=1))
+    back = shown(entered_at=T0 + timedelta(minutes=minutes))
+    assert isinstance(cases.look_for_move(tried, back, AUTO), Overtaken) is came_back
 
 
 def test_5_rows_filled_in_later_have_no_time_and_prove_nothing() -> None:

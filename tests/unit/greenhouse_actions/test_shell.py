@@ -29,6 +29,7 @@ from trellis.greenhouse_actions.domain.effects import OwnMove
 from trellis.greenhouse_actions.domain.outcomes import Answered
 from trellis.greenhouse_actions.domain.readings import JobStage
 from trellis.greenhouse_actions.effects import MoveEffect, NoteEffect
+from trellis.greenhouse_actions.reading import Reader
 
 ACME = AccountId("acme")
 
@@ -88,12 +89,12 @@ def links() -> SlowLinks:
 
 @pytest.fixture
 def notes(greenhouse: FakeHarvests, links: SlowLinks) -> NoteEffect:
-    return NoteEffect(greenhouse, NoMoves(), NoAnonymizations(), links, NoPauses())
+    return NoteEffect(greenhouse, NoMoves(), NoAnonymizations(), links, NoPauses(), Reader())
 
 
 @pytest.fixture
 def moves(greenhouse: FakeHarvests) -> MoveEffect:
-    return MoveEffect(greenhouse, NoCache(), NoPauses())
+    return MoveEffect(greenhouse, NoCache(), NoPauses(), Reader())
 
 
 def row(greenhouse: FakeHarvests, make: Any, **more: Any) -> Any:
@@ -175,7 +176,7 @@ async def test_without_links_nothing_is_read(greenhouse: FakeHarvests, notes: No
 
 async def test_the_second_reading_comes_when_the_account_says() -> None:
     slow = FakeHarvests(**{"verify.second_read_s": 12, "credential.retry_s": 0.5})
-    effect = MoveEffect(slow, NoCache(), NoPauses())
+    effect = MoveEffect(slow, NoCache(), NoPauses(), Reader())
     assert await effect.second_read(ACME) == timedelta(seconds=12)
     assert await effect.credential_retry(ACME) == timedelta(seconds=0.5)
 

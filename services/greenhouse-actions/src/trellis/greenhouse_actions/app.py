@@ -44,6 +44,7 @@ from trellis.greenhouse_actions.invites import Invites
 from trellis.greenhouse_actions.links import AssessmentsLinks
 from trellis.greenhouse_actions.observer import SOURCE, Observer
 from trellis.greenhouse_actions.pauses import LedgerPauses
+from trellis.greenhouse_actions.reading import Reader
 from trellis.greenhouse_actions.reconciler import Reconciler
 from trellis.greenhouse_actions.settings import GreenhouseActionsSettings
 
@@ -89,11 +90,11 @@ def _build(kit: Kit, settings: GreenhouseActionsSettings) -> Parts:
     links = AssessmentsLinks(
         InternalClient(internal, settings.assessments_url, audience="assessments", caller=NAME, keyring=kit.keyring)
     )
-    seconds = settings.request_seconds
+    seconds, reader = settings.request_seconds, Reader()
     notes = NoteEffect(
-        harvests, LedgerMoves(kit.pool), CandidateStore(kit.pool), links, pauses, request_seconds=seconds
+        harvests, LedgerMoves(kit.pool), CandidateStore(kit.pool), links, pauses, reader, request_seconds=seconds
     )
-    moves = MoveEffect(harvests, StageCache(kit.pool), pauses, request_seconds=seconds)
+    moves = MoveEffect(harvests, StageCache(kit.pool), pauses, reader, request_seconds=seconds)
     lease = timedelta(seconds=settings.lease_seconds)
     runner = Runner(ledger, [notes, moves], relay, kit.metrics, lease=lease)
     observer = Observer(known, harvests, pauses, relay, kit.clock)

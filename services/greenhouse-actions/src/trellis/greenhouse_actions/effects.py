@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -46,7 +46,7 @@ from trellis.greenhouse_actions.domain.requests import (
 from trellis.greenhouse_actions.domain.stages import choose_target, knows
 from trellis.greenhouse_actions.links import ReportLinks
 from trellis.greenhouse_actions.pauses import Pauses, disproved_by
-from trellis.greenhouse_actions.reading import read_applications
+from trellis.greenhouse_actions.reading import Reader, read_applications
 
 log = structlog.get_logger()
 
@@ -73,11 +73,18 @@ class HarvestEffect:
     vendor = VENDOR
 
     def __init__(
-        self, harvests: Harvests, pauses: Pauses, route: Route, lists: tuple[Route, Route], request_seconds: float
+        self,
+        harvests: Harvests,
+        pauses: Pauses,
+        reader: Reader,
+        route: Route,
+        lists: tuple[Route, Route],
+        request_seconds: float,
     ) -> None:
         self.request_seconds = request_seconds + 5.0  # with the wait for a token and a free connection
         self._harvests = harvests
         self._pauses = pauses
+        self._reader = reader
         self._route = route
         self._prepared = disproved_by(Route.APPLICATIONS, lists[0])
         self._looked_up = disproved_by(Route.APPLICATIONS, lists[1])
@@ -96,10 +103,17 @@ class HarvestEffect:
     async def _prepare(self, connected: Connected, intents: Sequence[Intent]) -> dict[CommandId, Preparation]:
         raise NotImplementedError
 
-    async def _allow(self, connected: Connected, readings: int) -> None:
-        """Take the budget for *readings* and one write, so that no reading is spent on a write refused after it."""
-        await connected.harvest.allow(readings + 1)
-        self._paid[connected.connection.account] = time.monotonic()
+    async def _read(
+        self, connected: Connected, commands: Iterable[AddNote | MoveApplication], *, with_visits: bool, more: int = 0
+    ) -> Readings:
+        """Read, with budget for *more* readings and one write, so that none is spent on a write refused after it."""
+
+        async def allow(readings: int) -> None:
+            await connected.harvest.allow(readings + more + 1)
+            self._paid[connected.connection.account] = time.monotonic()
+
+        wanted = {command.application_id: command.job_id for command in commands}
+        return await self._reader.read(connected, wanted, with_visits=with_visits, allow=allow)
 
     async def reserve(self, intent: Intent) -> timedelta | None:
         """See `Effect.reserve`; one write was paid for with the readings."""
@@ -116,6 +130,7 @@ class HarvestEffect:
             raise TypeError(type(request).__name__)
         try:
             connected = await self._harvests.of(intent.account)
+            self._reader.written(intent.account, intent.application_id)
             reply = await connected.harvest.send(request.request, leave_before=request.read_at + READING_SECONDS)
         except CredentialRejectedError as error:
             return error.said
@@ -172,6 +187,7 @@ class NoteEffect(HarvestEffect):
         candidates: Tells whose notes were anonymised.
         links: Tells links of reports.
         pauses: Ended by readings that succeed.
+        reader: Reads what a write rests on.
     """
 
     action = Action.NOTE
@@ -183,10 +199,11 @@ class NoteEffect(HarvestEffect):
         candidates: Anonymizations,
         links: ReportLinks,
         pauses: Pauses,
+        reader: Reader,
         *,
         request_seconds: float = WRITE_SECONDS,
     ) -> None:
-        super().__init__(harvests, pauses, Route.NOTE, (Route.CANDIDATES, Route.NOTES), request_seconds)
+        super().__init__(harvests, pauses, reader, Route.NOTE, (Route.CANDIDATES, Route.NOTES), request_seconds)
         self._own_moves = own_moves
         self._candidates = candidates
         self._links = links
@@ -198,7 +215,9 @@ class NoteEffect(HarvestEffect):
         asked = [intent for intent in intents if intent.id not in said]
         if not asked:
             return said
-        readings = await self._read(connected, asked)
+        commands = [_note(intent) for intent in asked]
+        with_visits = any(command.visit.startswith("t") for command in commands)
+        readings = await self._read(connected, commands, with_visits=with_visits, more=1)
         moves = await self._own_moves.of(account, list(readings.applications))  # after the reading: see LedgerMoves
         standing: list[tuple[Intent, ApplicationView]] = []
         for intent in asked:
@@ -223,13 +242,6 @@ class NoteEffect(HarvestEffect):
                     connected.connection, _note(intent), view, readings.read_at, link if isinstance(link, str) else None
                 )
         return said
-
-    async def _read(self, connected: Connected, intents: Sequence[Intent]) -> Readings:
-        commands = [_note(intent) for intent in intents]
-        with_visits = any(command.visit.startswith("t") for command in commands)
-        await self._allow(connected, 3 if with_visits else 2)
-        wanted = {command.application_id: command.job_id for command in commands}
-        return await read_applications(connected.harvest, wanted, with_visits=with_visits)
 
     async def _link(self, intent: Intent) -> str | Later | None:
         """Ask for the report's link, before the reading, which may be only ten seconds old at the write."""
@@ -266,25 +278,29 @@ class MoveEffect(HarvestEffect):
         harvests: The Greenhouses.
         stages: Keeps the plans of jobs.
         pauses: Ended by readings that succeed.
+        reader: Reads what a write rests on.
     """
 
     action = Action.MOVE
 
     def __init__(
-        self, harvests: Harvests, stages: StageStore, pauses: Pauses, *, request_seconds: float = WRITE_SECONDS
+        self,
+        harvests: Harvests,
+        stages: StageStore,
+        pauses: Pauses,
+        reader: Reader,
+        *,
+        request_seconds: float = WRITE_SECONDS,
     ) -> None:
-        lists = (Route.APPLICATION_STAGES, Route.APPLICATION_STAGES)
-        super().__init__(harvests, pauses, Route.MOVE, lists, request_seconds)
+        lists = (Route.APPLICATIONS, Route.APPLICATIONS)
+        super().__init__(harvests, pauses, reader, Route.MOVE, lists, request_seconds)
         self._stages = stages
 
     async def _prepare(self, connected: Connected, intents: Sequence[Intent]) -> dict[CommandId, Preparation]:
         commands = {intent.id: _move(intent) for intent in intents}
-        await self._allow(connected, 2)
-        readings = await read_applications(
-            connected.harvest,
-            {command.application_id: command.job_id for command in commands.values()},
-            with_visits=True,
-        )
+        # The row of the present visit is told with the application; when it began is needed to know it again.
+        with_visits = any(intent.retries > 0 or intent.command.visit.startswith("t") for intent in intents)
+        readings = await self._read(connected, commands.values(), with_visits=with_visits)
         plans = _Plans(connected, self._stages)
         return {
             intent.id: await self._checked(connected, intent, commands[intent.id], readings, plans)
@@ -318,11 +334,14 @@ class MoveEffect(HarvestEffect):
 
     async def _look_up(self, connected: Connected, intent: Intent) -> LookUp:
         command, connection = _move(intent), connected.connection
-        await connected.harvest.allow(2)
-        readings = await read_applications(
-            connected.harvest, {command.application_id: command.job_id}, with_visits=True
-        )
+        wanted = {command.application_id: command.job_id}
+        await connected.harvest.allow(1)
+        readings = await read_applications(connected.harvest, wanted, with_visits=False)
         said = cases.look_for_move(intent, readings.of(command.application_id), connection.spaces)
+        if not isinstance(said, Found):  # then it matters whether it left and came back
+            await connected.harvest.allow(2)
+            readings = await read_applications(connected.harvest, wanted, with_visits=True)
+            said = cases.look_for_move(intent, readings.of(command.application_id), connection.spaces)
         if isinstance(said, Found) and intent.resolved.get(ANSWER) == SAID_YES:
             await self._harvests.remember_space(connection, FromSpace(str(intent.resolved[cases.SPACE])))
         return said

@@ -2,20 +2,98 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Final
 
-from trellis.common.contracts.identifiers import ApplicationId, JobId
+from trellis.common.contracts.identifiers import AccountId, ApplicationId, JobId
 from trellis.common.ledger.effects import Unauthorized
-from trellis.greenhouse_actions.adapters.harvest import CredentialRejectedError, Harvest
+from trellis.greenhouse_actions.adapters.harvest import Connected, CredentialRejectedError, Harvest
 from trellis.greenhouse_actions.domain.readings import ApplicationView, Missing, Readings, StageRow
 
 BLIND: Final = Unauthorized(
     reason="the service user sees nothing in Greenhouse any more: it lost Site Admin",
     remedy="make the service user a Site Admin in Greenhouse, Configure > Users",
 )
+
+
+SHARED_SECONDS: Final = 4.0
+"""How long a reading is shared; well below the ten seconds after which nothing may rest on it any more (P4)."""
+
+_Shown = ApplicationView | Missing
+
+
+@dataclass(frozen=True, slots=True)
+class _Recent:
+    read_at: float
+    with_visit: bool
+    shown: _Shown
+
+
+class Reader:
+    """Reads applications for the writes of one process; a note and a move of one result share a reading.
+
+    Never for look-ups: those ask what a write has changed since.
+    """
+
+    def __init__(self) -> None:
+        self._recent: dict[tuple[AccountId, ApplicationId], _Recent] = {}
+        self._written: dict[tuple[AccountId, ApplicationId], float] = {}
+        self._locks: dict[AccountId, asyncio.Lock] = {}
+
+    def written(self, account: AccountId, application: ApplicationId) -> None:
+        """Share no reading of *application* that began before now: a write of ours leaves."""
+        self._recent.pop((account, application), None)
+        self._written[account, application] = time.monotonic()
+
+    async def read(
+        self,
+        connected: Connected,
+        wanted: Mapping[ApplicationId, JobId | None],
+        *,
+        with_visits: bool,
+        allow: Callable[[int], Awaitable[None]],
+    ) -> Readings:
+        """See `read_applications`; *allow* is told how many calls the reading takes, 0 when it is shared."""
+        account = connected.connection.account
+        async with self._locks.setdefault(account, asyncio.Lock()):
+            shared = self._shared(account, wanted, with_visits=with_visits)
+            if shared is not None:
+                await allow(0)
+                return shared
+            await allow(2 if with_visits else 1)
+            readings = await read_applications(connected.harvest, wanted, with_visits=with_visits)
+            self._keep(account, readings, with_visits=with_visits)
+            return readings
+
+    def _shared(
+        self, account: AccountId, wanted: Mapping[ApplicationId, JobId | None], *, with_visits: bool
+    ) -> Readings | None:
+        since = time.monotonic() - SHARED_SECONDS
+        found = {ident: self._recent.get((account, ident)) for ident in wanted}
+        usable = {
+            ident: one
+            for ident, one in found.items()
+            if one is not None and one.read_at >= since and (one.with_visit or not with_visits)
+        }
+        if not wanted or len(usable) < len(wanted):
+            return None
+        return Readings(
+            read_at=min(one.read_at for one in usable.values()),
+            applications={i: one.shown for i, one in usable.items() if isinstance(one.shown, ApplicationView)},
+            missing={i: one.shown for i, one in usable.items() if isinstance(one.shown, Missing)},
+        )
+
+    def _keep(self, account: AccountId, readings: Readings, *, with_visits: bool) -> None:
+        since = time.monotonic() - SHARED_SECONDS
+        self._recent = {key: one for key, one in self._recent.items() if one.read_at >= since}
+        self._written = {key: at for key, at in self._written.items() if at >= since}
+        shown: dict[ApplicationId, _Shown] = {**readings.applications, **readings.missing}
+        for ident, one in shown.items():
+            if self._written.get((account, ident), readings.read_at) <= readings.read_at:
+                self._recent[account, ident] = _Recent(readings.read_at, with_visits, one)
 
 
 async def read_applications(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from html import unescape
 from typing import Final
 
@@ -34,6 +34,8 @@ from trellis.greenhouse_actions.domain.stages import TO_NAME, TO_STAGE, fixed_ta
 SPACE: Final = "from_space"
 """In `resolved`: which id the latest attempt sends as `from_stage_id`."""
 OTHER_TRIED: Final = "other_space_tried"
+CLOCKS: Final = timedelta(minutes=1)
+"""How far Greenhouse's clock may be ahead of ours."""
 _ROW: Final = "stage_row_id"
 _ENTERED: Final = "entered_at"
 _TAG: Final = re.compile(r"<[^>]{0,200}>")
@@ -205,7 +207,7 @@ def check_move(
         return stood
     if stood.stage_id != command.from_stage_id:
         return _not_in_from(intent, stood, target)
-    if is_other_visit(command.visit, stood) or is_later_visit(intent.resolved, stood):
+    if is_other_visit(command.visit, stood) or is_later_visit(intent, stood):
         return _came_back(stood)
     if isinstance(target, Blocked):
         return target
@@ -236,12 +238,21 @@ def before_move(shown: ApplicationView, target: JobStage, space: FromSpace) -> R
     }
 
 
-def is_later_visit(resolved: Resolved, shown: ApplicationView) -> bool:
-    """Tell whether the present visit is another than the one an attempt was to end (case 5)."""
-    row, entered = resolved.get(_ROW), resolved.get(_ENTERED)
+def is_later_visit(intent: Intent, shown: ApplicationView) -> bool:
+    """Tell whether the present visit is another than the one an attempt was to end (case 5).
+
+    The row tells, unless Greenhouse uses rows again; then the time does, to a minute where the attempt
+    itself rested on a reading without it.
+    """
+    row, entered = intent.resolved.get(_ROW), intent.resolved.get(_ENTERED)
     if isinstance(row, int) and shown.row_id is not None and shown.row_id != row:
         return True
-    return isinstance(entered, str) and shown.entered_at is not None and shown.entered_at.isoformat() != entered
+    if shown.entered_at is None:
+        return False
+    if isinstance(entered, str):
+        return shown.entered_at.isoformat() != entered
+    was_tried = SPACE in intent.resolved and intent.attempted_at is not None
+    return was_tried and shown.entered_at > intent.attempted_at + CLOCKS
 
 
 def chosen_space(resolved: Resolved, spaces: Spaces) -> FromSpace:
@@ -266,7 +277,7 @@ def look_for_move(intent: Intent, shown: ApplicationView | Missing, spaces: Spac
         return stood
     if stood.stage_id != command.from_stage_id:
         return _elsewhere(stood)
-    if is_later_visit(intent.resolved, stood):
+    if is_later_visit(intent, stood):
         return _came_back(stood)
     return _unmoved(intent, stood, spaces)
 
