@@ -251,8 +251,9 @@ def is_later_visit(intent: Intent, shown: ApplicationView) -> bool:
         return False
     if isinstance(entered, str):
         return shown.entered_at.isoformat() != entered
-    was_tried = SPACE in intent.resolved and intent.attempted_at is not None
-    return was_tried and shown.entered_at > intent.attempted_at + CLOCKS
+    if SPACE not in intent.resolved or intent.attempted_at is None:
+        return False
+    return shown.entered_at > intent.attempted_at + CLOCKS
 
 
 def chosen_space(resolved: Resolved, spaces: Spaces) -> FromSpace:
