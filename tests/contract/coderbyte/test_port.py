@@ -290,6 +290,13 @@ async def test_every_attempt_has_a_report_in_the_vendors_order(driver: Driver) -
     assert [report.scores["final"] for report in await reports(driver)] == [90, 10]
 
 
+async def test_a_report_is_of_the_assessment_that_was_asked_for(driver: Driver) -> None:
+    await send(driver)
+    await driver.submit(WHO)
+    assert len(await reports(driver)) == 1
+    assert await driver.port.reports(driver.organization, WHO, AssessmentId(CLOSED)) == ()
+
+
 @pytest.mark.parametrize("route", ["assessments.list", "candidate", "report"])
 @pytest.mark.parametrize(("kind", "retry_after"), [("429", 3), ("500", None), ("503", 2), ("truncated_json", None)])
 async def test_a_failed_reading_may_be_tried_again(

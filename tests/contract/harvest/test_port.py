@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -193,6 +194,51 @@ async def test_a_move_from_a_stage_it_left_is_refused_and_changes_nothing(world:
     view = (await world.harvest.applications([person.application]))[person.application]
     assert view.stage_id == world.stage("Recruiter Call")
     assert await world.move_count() == 0
+
+
+async def test_an_ended_application_is_not_moved(world: World) -> None:
+    person = await world.apply()
+    await world.end(person, ApplicationStatus.REJECTED)
+    reply = await move_to(world, person, world.stage("Onsite"))
+    assert isinstance(reply, Answered) and reply.status == 422
+    assert await world.move_count() == 0
+
+
+async def test_nobody_is_moved_into_a_deleted_stage(world: World) -> None:
+    person = await world.apply()
+    target = world.stage("Onsite")
+    await world.delete_stage("Onsite")
+    reply = await move_to(world, person, target)
+    assert isinstance(reply, Answered) and reply.status == 422
+    assert await world.move_count() == 0
+
+
+async def test_when_a_stage_was_entered_is_told_by_the_stages_and_not_by_the_application(world: World) -> None:
+    person = await world.apply()
+    assert (await world.harvest.applications([person.application]))[person.application].entered_at is None
+    entered = (await world.harvest.current_stages([person.application]))[person.application].entered_at
+    assert entered is not None
+    assert abs(entered - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+async def test_a_rejected_credential_is_told_by_every_reading(world: World) -> None:
+    person = await world.apply()
+    await world.reject_credential()
+    for asked in (
+        world.harvest.applications([person.application]),
+        world.harvest.current_stages([person.application]),
+        world.harvest.candidates([person.candidate]),
+        world.harvest.stages(person.job),
+    ):
+        with pytest.raises(CredentialRejectedError):
+            await asked
+
+
+async def test_a_note_that_names_another_candidate_is_refused_and_not_written(world: World) -> None:
+    person, other = await world.apply(), await world.apply(emails=("p@mail.example",))
+    reply = await write(world, replace(person, candidate=other.candidate), "ours")
+    assert isinstance(reply, Answered) and reply.status == 422
+    assert await world.harvest.notes(person.application, None, LONG_AGO) == []
 
 
 async def test_a_note_is_answered_with_itself_and_found_by_application_and_author(world: World) -> None:

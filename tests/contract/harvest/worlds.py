@@ -18,7 +18,7 @@ from trellis.greenhouse_actions.adapters.harvest import Harvest
 from trellis.greenhouse_actions.adapters.harvest_v3 import HarvestV3, Shared
 from trellis.greenhouse_actions.adapters.http import HttpClients
 from trellis.greenhouse_actions.adapters.measures import Measures
-from trellis.greenhouse_actions.adapters.mint import HttpMint
+from trellis.greenhouse_actions.adapters.mint import REJECTED, HttpMint
 from trellis.greenhouse_actions.adapters.tokens import Token
 from trellis.greenhouse_actions.connection import Connection, ConnectionSettings
 from trellis.sandbox.world import World as SandboxWorldState
@@ -48,6 +48,7 @@ class World(Protocol):
     async def write_note(self, person: Person, body: str) -> None: ...
     async def drop_site_admin(self) -> None: ...
     async def apply_on_hidden_job(self) -> Person: ...
+    async def reject_credential(self) -> None: ...
     async def move_count(self) -> int: ...
     def stage(self, name: str) -> StageId: ...
 
@@ -89,6 +90,9 @@ class TwinWorld:
         self.harvest.truth[person.application] = replace(self.harvest.truth[person.application], job_id=hidden)
         self.harvest.hidden_jobs.add(hidden)
         return replace(person, job=hidden)
+
+    async def reject_credential(self) -> None:
+        self.harvest.rejects = REJECTED
 
     async def move_count(self) -> int:
         return len(self.harvest.moves)
@@ -188,6 +192,10 @@ class V3World:
     async def apply_on_hidden_job(self) -> Person:
         job = await self.sandbox.own("POST", "/jobs", {"name": "Secret", "stages": ["A", "B"], "confidential": True})
         return _person(await self.sandbox.act("apply", job=job["id"], stage="A", email="s@mail.example"))
+
+    async def reject_credential(self) -> None:
+        shared = Shared(http=self.http, tokens=OwnTokens(HttpMint(self.http)), measures=Measures(Metrics("test")))
+        self.harvest = HarvestV3(replace(self.connection, client_secret="wrong"), self.budget, shared)
 
     async def move_count(self) -> int:
         return len([m for m in (await self.sandbox.effects())["moves"] if m["by"] == "api"])
