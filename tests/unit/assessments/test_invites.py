@@ -298,3 +298,99 @@ def test_the_person_is_told_what_a_repeat_does() -> None:
 def test_no_secret_or_address_shows_in_a_representation() -> None:
     request = InviteRequest(address=WHO, assessment_url="https://coderbyte.com/x", read_at=0.0)
     assert to_body(request)["candidates"] == [WHO]
+
+
+# -- word by word
+
+
+@pytest.mark.parametrize("status", [200, 299, 300, 400, 408, 409, 422, 429, 500, 503])
+def test_each_answer_keeps_the_vendors_id_of_the_request(status: int) -> None:
+    for body in (OK, b"{}", b'{"status": "success", "data": {}}', None):
+        said = classify(Answered(status=status, body=body, request_id="r-1"), WHO, NOW)
+        assert said.request_id == "r-1"  # type: ignore[union-attr]
+
+
+def test_the_edges_of_a_success() -> None:
+    assert isinstance(classify(Answered(status=299, body=OK), WHO, NOW), Succeeded)
+    assert isinstance(classify(Answered(status=300, body=OK), WHO, NOW), Ambiguous)
+    for candidates in ("x", {"a": 1}, 3):
+        body = json.dumps({"status": "success", "data": {"candidates": candidates}}).encode()
+        assert isinstance(classify(Answered(status=200, body=body), WHO, NOW), Ambiguous)
+    assert classify(Answered(status=200, body=OK), WHO, NOW).reason == "Coderbyte took the invite"
+
+
+@pytest.mark.parametrize(
+    ("status", "mended_by"), [(400, "candidate.updated"), (422, "candidate.updated"), (404, None), (499, None)]
+)
+def test_only_a_refused_request_is_mended_by_the_candidate(status: int, mended_by: str | None) -> None:
+    said = classify(Answered(status=status, body=None), WHO, NOW)
+    assert isinstance(said, Unmet)
+    assert (said.mended_by, said.reason) == (mended_by, f"Coderbyte answered {status}")
+
+
+def test_another_5xx_with_a_wait_proves_nothing() -> None:
+    assert isinstance(classify(Answered(status=502, body=None, retry_after="5"), WHO, NOW), Ambiguous)
+
+
+def test_an_open_assessment_with_a_link_is_chosen() -> None:
+    open_one, closed = recorded()
+    assert choose([closed, open_one], open_one.id) == open_one
+
+
+def test_an_invite_is_mailed_unless_it_says_otherwise() -> None:
+    request = InviteRequest(address=WHO, assessment_url="https://x", read_at=0.0)
+    assert to_body(request) == {"candidates": [WHO], "assessment_url": "https://x"}
+
+
+@pytest.mark.parametrize(
+    ("text", "wait"),
+    [
+        ("86400", timedelta(days=1)),
+        ("86401", timedelta(days=1)),
+        ("Wed, 04 Mar 2026 12:00:30 -0000", timedelta(seconds=30)),
+        ("Wed, 04 Mar 2026 12:00:30 GMT", timedelta(seconds=30)),
+        ("Sun, 08 Mar 2026 12:00:00 GMT", timedelta(days=1)),
+        ("Sun, 01 Mar 2026 12:00:00 GMT", timedelta()),
+        ("٣", None),
+    ],
+)
+def test_a_wait_is_a_day_at_the_most(text: str, wait: timedelta | None) -> None:
+    assert parse_retry_after(text, NOW) == wait
+
+
+@pytest.mark.parametrize(
+    ("text", "address", "words"),
+    [
+        ("ask ann@b.c now", "", "ask [address] now"),
+        ("see https://x.y/z?q now", "", "see [link] now"),
+        ("Ann is known", "ann@b.c", "[address] is known"),
+        ("an is known", "an@b.c", "an is known"),
+        ("one\ntwo\tthree", "", "one two three"),
+        ("", "", ""),
+    ],
+)
+def test_scrubbed_words_say_what_was_taken_out(text: str, address: str, words: str) -> None:
+    assert scrub(text, address) == words
+
+
+def test_the_vendors_words_stand_under_message_or_error() -> None:
+    assert vendor_words(b'{"message": "m", "error": "e"}', WHO) == "m"
+    assert vendor_words(b'{"error": "e"}', WHO) == "e"
+
+
+def test_a_list_that_was_not_read_whole_proves_nothing_and_absence_lets_it_go_once() -> None:
+    options = Options(on_unknown=OnUnknown.RESEND_ONCE, lists_pending=True)
+    assert isinstance(judge_look_up(shows=False, listing_read=False, retries=0, options=options), CannotTell)
+    said = judge_look_up(shows=False, listing_read=True, retries=0, options=options)
+    assert said == NotSeen(reason="a complete list does not show the invite", proof=False, most_retries=1)
+    link_only = Options(on_unknown=OnUnknown.RESEND_ONCE, delivery=Delivery.LINK_ONLY)
+    assert judge_look_up(shows=False, listing_read=False, retries=0, options=link_only) == NotSeen(
+        reason="not shown, and a repeat costs an unused link only", proof=True, most_retries=1
+    )
+
+
+@pytest.mark.parametrize("duplicate", list(Duplicate))
+def test_each_kind_of_repeat_has_its_words(duplicate: Duplicate) -> None:
+    said = judge_look_up(shows=False, listing_read=False, retries=0, options=Options(duplicate=duplicate))
+    assert isinstance(said, CannotTell)
+    assert "sending again" in said.remedy

@@ -126,3 +126,58 @@ def test_an_open_invite_is_read_slowly_until_a_reading_shows_that_its_candidate_
     assert (slow.wait, slow.step, slow.overdue) == (timedelta(hours=6), None, False)
     quick = next_reading(None, awaited=True, schedule=(1.0,), interval=timedelta(hours=6))
     assert (quick.wait, quick.step) == (timedelta(seconds=1), 1)
+
+
+# -- the edges of what each setting takes
+
+YEAR = 31_536_000
+
+
+@pytest.mark.parametrize(
+    ("name", "taken", "refused"),
+    [
+        ("lookup.second_read_s", [0, YEAR], [-0.1, YEAR + 1, "1", None]),
+        ("invite.poll_interval", [0.01, YEAR], [0.009, YEAR + 1, True]),
+        ("credential.retry_s", [0.01, YEAR], [0, YEAR + 1]),
+        ("rate.concurrency", [1, 1000], [0, 1001, 1.5, "1", None]),
+        ("cap.invites_per_hour", [1, 2], [0, True, 1.0, "1"]),
+        ("report.poll_schedule", [[0], [1] * 500], [[], [1] * 501, [-1], ["1"]]),
+        ("paths.invite", ["/x"], ["x", "/x?y", "/x#y", 3]),
+        ("paths.candidate", ["/{email}"], ["/x", "/{email}/{email}"]),
+        ("webhook.key_encoding", ["utf8", "base64"], ["hex", None, 1]),
+        ("interviews.enabled", [False], [True, None, 0]),
+        ("report.score_scale", [0.1], [0, -1, True]),
+    ],
+)
+def test_a_setting_takes_its_edges_and_nothing_beyond(name: str, taken: list[object], refused: list[object]) -> None:
+    for value in taken:
+        parse({name: value})
+    for value in refused:
+        with pytest.raises(InputError) as caught:
+            parse({name: value})
+        assert caught.value.field == f"settings.{name}"
+
+
+def test_what_is_taken_is_what_was_given() -> None:
+    assert parse({"lookup.second_read_s": 0}).second_read == timedelta(0)
+    assert parse({"lookup.second_read_s": 1.5}).second_read == timedelta(seconds=1.5)
+    assert parse({"rate.concurrency": 1000.0}).concurrency == 1000
+    assert parse({"cap.invites_per_hour": 1}).invites_per_hour == 1
+    assert parse({"report.poll_schedule": [0]}).poll_schedule[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("invite.reinvite", "x", "one of never, if_not_started, always"),
+        ("paths.invite", "x", "a path that begins with '/', without a query"),
+        ("paths.report", "x", "a path that begins with '/' with {email} with {assessment_id}, without a query"),
+    ],
+)
+def test_a_refusal_says_what_is_expected(name: str, value: object, expected: str) -> None:
+    with pytest.raises(InputError) as caught:
+        parse({name: value})
+    assert caught.value.expected == expected
+    with pytest.raises(InputError) as unknown:
+        parse({"x": 1})
+    assert ", ".join(KNOWN) in unknown.value.remedy

@@ -306,3 +306,138 @@ def test_texts(value: object, expected: str | None) -> None:
 )
 def test_times(value: object, expected: datetime | None) -> None:
     assert as_time(value) == expected
+
+
+# -- word by word
+
+
+@pytest.mark.parametrize(
+    ("flag", "integrity"),
+    [
+        ("", Integrity.UNKNOWN),
+        ("None", Integrity.NONE),
+        ("clean", Integrity.NONE),
+        ("no signs", Integrity.NONE),
+        ("not detected", Integrity.NONE),
+        ("suspected", Integrity.SUSPECTED),
+        ("possible", Integrity.SUSPECTED),
+        ("likely", Integrity.SUSPECTED),
+        ("light copying", Integrity.SUSPECTED),
+        ("copying", Integrity.DETECTED),
+        ("detected", Integrity.DETECTED),
+        ("nobody knows", Integrity.UNKNOWN),
+    ],
+)
+def test_each_word_of_the_vendors_has_one_meaning(flag: str, integrity: Integrity) -> None:
+    assert read_integrity(flag, None) is integrity
+
+
+def test_the_details_are_asked_where_the_flag_says_nothing() -> None:
+    assert parse_report({"cheating_details": {"plagiarism": "detected"}}).integrity is Integrity.DETECTED
+
+
+@pytest.mark.parametrize(
+    ("raw", "ready", "finished"),
+    [
+        ({}, False, False),
+        ({"final_score": 1}, True, True),
+        ({"final_score": 1, "report_ready": False}, False, False),
+        ({"report_ready": True}, True, True),
+        ({"status": "in progress", "report_ready": True}, False, False),
+        ({"status": "in progress", "final_score": 1}, True, True),
+        ({"status": "submitted"}, False, True),
+        ({"status": "time_expired"}, False, True),
+        ({"status": "Time-Expired", "final_score": 1}, True, True),
+        ({"status": "invited"}, False, False),
+    ],
+)
+def test_a_report_is_ready_and_its_attempt_finished(raw: dict[str, Any], ready: bool, finished: bool) -> None:
+    report = parse_report(raw)
+    assert (report.is_ready, report.is_finished) == (ready, finished)
+
+
+@pytest.mark.parametrize(
+    ("raw", "keys"),
+    [
+        ({}, ("time:::",)),
+        ({"email": "A@b.c"}, ("time:a@b.c::",)),
+        ({"report_link": "l"}, ("link:l",)),
+        ({"username": "u"}, ("user:u:",)),
+        ({"username": "u", "test_id": "t", "report_link": "l"}, ("link:l", "user:u:t")),
+        ({"date_joined": "d", "report_link": "l", "test_id": "t"}, ("link:l", "time::t:d")),
+    ],
+)
+def test_an_attempt_is_known_by_all_that_names_it(raw: dict[str, Any], keys: tuple[str, ...]) -> None:
+    assert parse_report(raw).keys == keys
+
+
+def test_ids_and_links_are_read_from_their_fields() -> None:
+    report = parse_report({"internal_id": "ghapp_1", "report_link": "l"})
+    assert (report.internal_id, report.link, report.status) == ("ghapp_1", "l", AttemptStatus.UNKNOWN)
+
+
+@pytest.mark.parametrize(
+    ("taken", "unit", "minutes"),
+    [
+        (0, TimeUnit.MINUTES, 0),
+        (90, TimeUnit.SECONDS, 2),
+        (366 * 24 * 60, TimeUnit.MINUTES, 366 * 24 * 60),
+        (366 * 24 * 60 + 1, TimeUnit.MINUTES, None),
+        (1e308, TimeUnit.MINUTES, None),
+        (-1, TimeUnit.MINUTES, None),
+        (None, TimeUnit.SECONDS, None),
+    ],
+)
+def test_time_taken_is_minutes_up_to_a_year(taken: object, unit: TimeUnit, minutes: int | None) -> None:
+    assert result_of({"time_taken": taken}, Options(time_unit=unit)).minutes_taken == minutes
+
+
+def test_a_score_has_four_places_and_an_absurd_one_is_unknown() -> None:
+    assert result_of({"final_score": 2}, Options(score_scale=3.0)).score == 66.6667
+    assert result_of({"final_score": 1e308}, Options(score_scale=0.001)).score is None
+
+
+@pytest.mark.parametrize(
+    ("status", "told", "expired"),
+    [
+        ("time expired", None, True),
+        ("submitted", None, False),
+        ("in progress", None, None),
+        ("time expired", False, False),
+        ("submitted", True, True),
+    ],
+)
+def test_the_webhook_says_whether_the_clock_ended_it_or_else_the_status(
+    status: str, told: bool | None, expired: bool | None
+) -> None:
+    result = to_result(parse_report({"status": status}), OPTIONS, attempt_count=3, time_expired=told)
+    assert (result.time_expired, result.attempt_count) == (expired, 3)
+
+
+def test_the_best_is_the_highest_score_and_no_score_is_the_lowest() -> None:
+    none, low, high = (parse_report({"report_ready": True, "final_score": score}) for score in (None, 0.5, 3))
+    assert pick_attempt([high, low, none], PickAttempt.BEST) is high
+    assert pick_attempt([low, none], PickAttempt.BEST) is low
+
+
+@pytest.mark.parametrize(
+    ("value", "flag"),
+    [
+        ("1", True),
+        ("0", False),
+        (" TRUE ", True),
+        ("false", False),
+        (1, True),
+        (0, False),
+        (2, None),
+        (1.0, None),
+        ("", None),
+    ],
+)
+def test_a_truth_has_several_forms(value: object, flag: bool | None) -> None:
+    assert as_flag(value) is flag
+
+
+@pytest.mark.parametrize("value", [None, "", 20260304, "soon", True])
+def test_what_is_no_text_of_a_time_is_none(value: object) -> None:
+    assert as_time(value) is None
