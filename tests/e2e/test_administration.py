@@ -109,6 +109,9 @@ async def test_an_invite_in_doubt_is_listed_and_a_person_settles_it(tenant: Tena
     by_application = {row["application_id"]: row for row in rows}
     assert set(by_application) == set(people)
     assert all(row["remedy"] and row["in_doubt"] for row in rows)
+    preview = await tenant.trellis("parked", "redrive", "--all", "--account", tenant.account)
+    assert "0 of 3 would be done" in preview and "it may have been sent" in preview
+    assert "nobody knows" in await tenant.trellis("parked", "show", rows[0]["id"], "--account", tenant.account)
     for application, order in zip(people, ("confirm", "drop", "redrive"), strict=True):
         await tenant.trellis(
             "parked", order, by_application[application]["id"], "--account", tenant.account, "--reason", "asked"
@@ -116,5 +119,5 @@ async def test_an_invite_in_doubt_is_listed_and_a_person_settles_it(tenant: Tena
     await tenant.until_outcome(people[0], "invite", "done")
     await tenant.until_outcome(people[1], "invite", "superseded")
     await tenant.until_seen(people[2], invites=2)
-    with pytest.raises(RuntimeError, match="cannot be changed"):
+    with pytest.raises(RuntimeError, match="was not changed"):
         await tenant.trellis("parked", "drop", by_application[people[0]]["id"], "--account", tenant.account)

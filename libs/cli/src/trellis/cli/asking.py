@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from trellis.cli.environment import Clients
+from trellis.cli.parking import Row, rows_of
 from trellis.cli.story import joined
 from trellis.common.errors import InputError, PermanentError, TransientError
 
@@ -98,13 +99,26 @@ async def brakes(clients: Clients, account: str) -> dict[str, list[dict[str, Any
     return found
 
 
-async def parked(clients: Clients, account: str) -> list[dict[str, Any]]:
-    """Return what waits for a person in both effect services, the oldest first; each row has its service."""
-    found: list[dict[str, Any]] = []
+async def parked(clients: Clients, account: str) -> list[Row]:
+    """Return what waits for a person in both effect services, the oldest first."""
+    found: list[Row] = []
     for service in EFFECT_SERVICES:
         answer = await clients[service].call("GET", f"/internal/v1/accounts/{account}/parked")
-        found += [{**row, "service": service} for row in answer["parked"]]
-    return sorted(found, key=lambda row: str(row["since"]))
+        found += rows_of(answer["parked"], service)
+    return sorted(found, key=lambda row: row.since)
+
+
+async def settle_all(
+    clients: Clients, account: str, order: str, rows: Sequence[Row], *, by: str, reason: str
+) -> dict[str, str]:
+    """Give a person's word on each of *rows* and return what became of each; one that changed meanwhile stops nothing."""
+    said = {}
+    for row in rows:
+        try:
+            said[row.id] = await settle(clients, account, row.id, order, by=by, reason=reason)
+        except PermanentError as error:
+            said[row.id] = f"not done: {error}"
+    return said
 
 
 async def settle(clients: Clients, account: str, command: str, order: str, *, by: str, reason: str) -> str:

@@ -7,6 +7,7 @@ import getpass
 import json
 import os
 import sys
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
@@ -16,13 +17,14 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from trellis.cli import asking, running
+from trellis.cli import asking, parking, running
 from trellis.cli.account_file import AccountFile
 from trellis.cli.applying import apply as apply_file
 from trellis.cli.environment import clients
 from trellis.cli.reading import FileError, read
 from trellis.common.bus.topology import apply_topology
-from trellis.common.errors import InputError, TransientError, TrellisError
+from trellis.common.errors import InputError, PermanentError, TransientError, TrellisError
+from trellis.common.ledger.states import State
 from trellis.common.runtime.keyring import Keyring
 
 
@@ -202,28 +204,69 @@ def parked() -> None:
 @click.option("--account", required=True)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def parked_list(account: str, *, as_json: bool) -> None:
-    """List parked effects with their reason and what would mend each."""
+    """List parked effects by cause, with what each means for who waits and what would mend it."""
     rows = _with_clients(lambda found: asking.parked(found, account))
     if as_json:
-        click.echo(json.dumps(rows))
+        click.echo(json.dumps([asdict(row) | {"meaning": row.meaning} for row in rows]))
         return
-    for row in rows:
-        click.echo(f"{row['id']}  {row['action']} for application {row['application_id']} since {row['since'][:19]}")
-        click.echo(f"  why     {row['cause']}")
-        click.echo(f"  remedy  {row['remedy'] or 'redrive or drop it'}")
+    for cause, group in parking.grouped(rows):
+        click.echo(f"{len(group)} wait: {cause}")
+        click.echo(f"  remedy  {group[0].remedy or 'redrive or drop it'}")
+        for row in group:
+            click.echo(f"  {row.id}  {row.action} for application {row.application_id} since {row.since[:19]}")
     if not rows:
         click.echo("nothing is parked")
 
 
+@parked.command("show")
+@click.argument("command")
+@click.option("--account", required=True)
+def parked_show(command: str, account: str) -> None:
+    """Show one parked effect: why, what it means for the person waiting, and what can be done."""
+    rows = _with_clients(lambda found: asking.parked(found, account))
+    row = next((row for row in rows if row.id == command), None)
+    if row is None:
+        raise PermanentError(f"no effect {command} is parked in {account}; `trellis parked list` shows those that are")
+    click.echo(f"{row.action} for application {row.application_id}, parked since {row.since[:19]}")
+    click.echo(f"  why     {row.cause}")
+    click.echo(f"  means   {row.meaning}")
+    click.echo(f"  remedy  {row.remedy or 'redrive or drop it'}")
+    click.echo(f"  story   trellis why {row.application_id} --account {account}")
+
+
+_STATES = frozenset(State)
+
+
 def _order(name: str, text: str) -> None:
     @parked.command(name, help=text)
-    @click.argument("command")
+    @click.argument("commands", nargs=-1)
     @click.option("--account", required=True)
+    @click.option("--cause", help="All whose cause has these words.")
+    @click.option("--all", "everything", is_flag=True, help="All that are parked in the account.")
+    @click.option("--yes", is_flag=True, help="Do it; without it several are only shown.")
     @click.option("--reason", default="", help="Kept in the story; no personal data.")
-    def give(command: str, account: str, reason: str) -> None:
+    def give(
+        commands: tuple[str, ...], account: str, cause: str | None, reason: str, *, everything: bool, yes: bool
+    ) -> None:
+        rows = _with_clients(lambda found: asking.parked(found, account))
+        plan = parking.planned(name, parking.chosen(rows, commands, cause, everything=everything), commands)
+        todo = [item.row for item in plan if not item.skipped]
+        for ident in parking.unknown(rows, commands):
+            click.echo(f"{ident}: skipped: it is not parked")
+        for item in plan:
+            if item.skipped:
+                click.echo(f"{item.row.id}: skipped: {item.skipped}")
+        if len(commands) != 1 and not yes:
+            for row in todo:
+                click.echo(f"{row.id}: {name} {row.action} for application {row.application_id}: {row.cause}")
+            click.echo(f"{len(todo)} of {len(plan)} would be done; say --yes to do it")
+            return
         by = f"cli:{getpass.getuser()}"
-        state = _with_clients(lambda found: asking.settle(found, account, command, name, by=by, reason=reason))
-        click.echo(f"{command}: {state}")
+        said = _with_clients(lambda found: asking.settle_all(found, account, name, todo, by=by, reason=reason))
+        for ident, words in said.items():
+            click.echo(f"{ident}: {words}")
+        if len(commands) == 1 and not any(words in _STATES for words in said.values()):
+            raise PermanentError(f"{commands[0]} was not changed; `trellis parked list` shows what waits")
 
 
 _order("confirm", "Say that the effect in doubt did happen: it counts as done and is never sent again.")
