@@ -152,7 +152,12 @@ class MemoryEndpoints:
             endpoint: Endpoint = row["endpoint"]
             return replace(endpoint, secrets=tuple(endpoint.live(opened.now)))
 
-    async def mark_used(self, endpoints: Mapping[UUID, datetime], secrets: Mapping[UUID, datetime]) -> None:
+    async def mark_used(
+        self,
+        endpoints: Mapping[UUID, datetime],
+        secrets: Mapping[UUID, datetime],
+        hours: Mapping[tuple[UUID, datetime], int],
+    ) -> None:
         """See `PostgresEndpointStore.mark_used`; nobody reads the times here."""
         async with self._session.transaction() as connection:
             await tx(connection).statement("mark used")

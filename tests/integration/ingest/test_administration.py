@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from typing import Any
 
@@ -191,3 +192,29 @@ async def test_a_sealed_body_is_for_assessments_and_its_account_only(ingest: Ing
     await ingest.rows("delete from data_key where account_id = 'acme'")
     [spared] = await ingest.rows("select count(*) from sealed_body")
     assert spared["count"] == 1
+
+
+async def test_an_endpoint_that_fell_silent_is_shown_and_one_more_webhook_ends_it(ingest: Ingest) -> None:
+    url, secret = await ingest.connect_greenhouse()
+    assert (await shown(ingest))["greenhouse"]["silence"] is None
+    body = b'{"action":"ping","payload":{}}'
+    assert await ingest.post(url, body, signed(body, secret)) == 200
+    async with asyncio.timeout(10):
+        while not await ingest.rows("select * from endpoint_hour"):
+            await asyncio.sleep(0.05)
+    assert [row["webhooks"] for row in await ingest.rows("select * from endpoint_hour")] == [1]
+    assert not (await shown(ingest))["greenhouse"]["silence"]["unusual"]
+    await ingest.rows(
+        "update endpoint set connected_at = clock_timestamp() - interval '60 days', "
+        "last_received_at = clock_timestamp() - interval '3 hours' returning 1"
+    )
+    await ingest.rows(
+        "insert into endpoint_hour select e.id, date_trunc('hour', clock_timestamp()) - make_interval(weeks => w, hours => h), 9 "
+        "from endpoint e, generate_series(1, 4) w, generate_series(0, 3) h returning 1"
+    )
+    silence = (await shown(ingest))["greenhouse"]["silence"]
+    assert silence["unusual"] and 20 < silence["missing"] < 30
+    assert await ingest.post(url, body, signed(body, secret)) == 200
+    async with asyncio.timeout(10):
+        while (await shown(ingest))["greenhouse"]["silence"]["unusual"]:
+            await asyncio.sleep(0.05)

@@ -131,6 +131,10 @@ def endpoints(account: str | None, *, as_json: bool) -> None:
         click.echo(
             f"  webhook {'connected at ' + item['connected_at'] if item.get('connected_at') else 'not pinged yet'}"
         )
+        silence = item.get("silence")
+        if silence and silence["unusual"]:
+            click.echo(f"  silent  since {silence['since'][:19]}; about {silence['missing']:.0f} come in such a time")
+            click.echo("  remedy  look in the vendor's settings whether the webhook is enabled and its address right")
 
 
 def _no_secret(vendor: str) -> str:

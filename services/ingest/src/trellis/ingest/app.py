@@ -27,7 +27,8 @@ from trellis.ingest.listener import Bounds, Listener, watched
 from trellis.ingest.receiver import Limits, Receiver
 from trellis.ingest.record import Recorder
 from trellis.ingest.settings import IngestSettings
-from trellis.ingest.spool import Drain, Usage, purge_expired
+from trellis.ingest.spool import Drain, purge_expired
+from trellis.ingest.usage import Usage, Watch
 
 NAME: Final = "ingest"
 
@@ -90,12 +91,13 @@ def build(kit: Kit, settings: IngestSettings) -> Parts:
         bodies=bodies,
         endpoints=endpoints,
         base_url=settings.base_url,
+        silences=store.silences,
     )
     listener = _listener(kit, settings, receiver, internal)
     drain = Drain(spool, kit.publisher, kit.metrics)
     kit.health.checks["database"] = _broker_or_spool(kit)
     return Parts(
-        tasks=[listener.run, drain.run, usage.run, lambda: purge_expired(bodies)],
+        tasks=[listener.run, drain.run, usage.run, Watch(store, kit.metrics).run, lambda: purge_expired(bodies)],
         closing=[usage.flush, listener.close],
     )
 

@@ -6,7 +6,7 @@ Every route is below `/internal/` and guarded by service tokens.
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any, Final, Literal, TypeVar
 from uuid import UUID
 
@@ -25,8 +25,9 @@ from trellis.ingest.adapters.registry import (
     WantedGreenhouse,
 )
 from trellis.ingest.adapters.sealed_bodies import PostgresSealedBodies
-from trellis.ingest.endpoints import Endpoints
+from trellis.ingest.endpoints import Endpoints, Vendor
 from trellis.ingest.signature import key_bytes
+from trellis.ingest.silence import Silence
 
 _ACCOUNT: Final = "[a-z0-9][a-z0-9-]{0,62}"
 _BODY_READER: Final = "assessments"
@@ -109,15 +110,23 @@ class InternalApi:
         bodies: Sealed bodies.
         endpoints: Told to read anew when something changed.
         base_url: What stands before `/webhooks/` in the URLs shown.
+        silences: Tells how long each endpoint has been silent.
     """
 
     def __init__(
-        self, *, registry: PostgresRegistry, bodies: PostgresSealedBodies, endpoints: Endpoints, base_url: str
+        self,
+        *,
+        registry: PostgresRegistry,
+        bodies: PostgresSealedBodies,
+        endpoints: Endpoints,
+        base_url: str,
+        silences: Callable[[], Awaitable[Sequence[tuple[AccountId, Vendor, Silence]]]],
     ) -> None:
         self._registry = registry
         self._bodies = bodies
         self._endpoints = endpoints
         self._base_url = base_url
+        self._silences = silences
 
     def add_routes(self, app: web.Application) -> None:
         """Serve everything; *app* lies below `/internal`, apart from the webhooks' way."""
@@ -147,6 +156,7 @@ class InternalApi:
         """List endpoints with their URLs; a secret that was generated is told once."""
         account = request.query.get("account")
         shown = await self._registry.shown(AccountId(account) if account else None)
+        silent = {(whose, vendor): found for whose, vendor, found in await self._silences()}
         return web.json_response(
             [
                 {
@@ -156,6 +166,7 @@ class InternalApi:
                     "secret": one.secret,
                     "connected_at": one.connected_at.isoformat() if one.connected_at else None,
                     "last_received_at": one.last_received_at.isoformat() if one.last_received_at else None,
+                    "silence": _silence(silent.get((one.account, one.vendor))),
                 }
                 for one in shown
             ]
@@ -259,3 +270,10 @@ def _check_key(index: int, key: str, encoding: Literal["utf8", "base64"]) -> Non
         raise InputError(
             f"coderbyte.accepted_webhook_keys.{index}", "base64", "or set webhook.key_encoding to utf8"
         ) from None
+
+
+def _silence(found: Silence | None) -> dict[str, Any] | None:
+    """Return a silence as it is shown; None for an endpoint that was never connected."""
+    if found is None:
+        return None
+    return {"since": found.since.isoformat(), "missing": round(found.expected, 1), "unusual": found.is_unusual}

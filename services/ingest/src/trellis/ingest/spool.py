@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Final, Protocol
-from uuid import UUID
 
 import structlog
 
@@ -14,7 +12,6 @@ from trellis.common.bus.publisher import Publisher
 from trellis.common.errors import BrokerAwayError, PermanentError, TransientError
 from trellis.common.failpoints import failpoint
 from trellis.common.runtime.metrics import Metrics
-from trellis.ingest.adapters.endpoint_store import PostgresEndpointStore
 from trellis.ingest.adapters.sealed_bodies import PostgresSealedBodies
 from trellis.ingest.adapters.spool_store import SpooledMessage
 
@@ -108,42 +105,6 @@ class Drain:
         except PermanentError:
             return _UNROUTABLE
         return None
-
-
-class Usage:
-    """Notes off the requests' path when endpoints and secrets were last used.
-
-    A crash loses at most the last seconds of these times, nothing else.
-    """
-
-    def __init__(self, store: PostgresEndpointStore, *, every_seconds: float = 1.0) -> None:
-        self._store = store
-        self._every_seconds = every_seconds
-        self._endpoints: dict[UUID, datetime] = {}
-        self._secrets: dict[UUID, datetime] = {}
-
-    def note(self, endpoint: UUID, secret: UUID, at: datetime) -> None:
-        """Remember that an authentic webhook came at *at*."""
-        self._endpoints[endpoint] = at
-        self._secrets[secret] = at
-
-    async def run(self) -> None:
-        """Write down what was noted, until cancelled."""
-        while True:
-            await asyncio.sleep(self._every_seconds)
-            await self.flush()
-
-    async def flush(self) -> None:
-        """Write down what was noted; while the database is away it is kept for the next time."""
-        endpoints, self._endpoints = self._endpoints, {}
-        secrets, self._secrets = self._secrets, {}
-        if not endpoints:
-            return
-        try:
-            await self._store.mark_used(endpoints, secrets)
-        except TransientError:
-            self._endpoints = endpoints | self._endpoints
-            self._secrets = secrets | self._secrets
 
 
 async def purge_expired(bodies: PostgresSealedBodies, *, every_seconds: float = 600.0) -> None:

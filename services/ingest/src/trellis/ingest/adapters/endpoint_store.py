@@ -13,9 +13,10 @@ import structlog
 from trellis.common.contracts.identifiers import AccountId
 from trellis.common.errors import PermanentError
 from trellis.common.runtime.keyring import Keyring
-from trellis.common.store.postgres import Connection, Pool, acquired
+from trellis.common.store.postgres import Connection, Pool, acquired, transaction
 from trellis.ingest.endpoints import Endpoint, LiveSecret, Vendor
 from trellis.ingest.signature import KeyEncoding, key_bytes
+from trellis.ingest.silence import WEEKS, Silence, silence
 from trellis.ingest.translation import Rules
 
 log = structlog.get_logger()
@@ -57,13 +58,31 @@ class PostgresEndpointStore:
             secrets = await live_secrets(connection, AccountId(row["account_id"]), row["id"])
         return self._endpoint(row, secrets)
 
-    async def mark_used(self, endpoints: Mapping[UUID, datetime], secrets: Mapping[UUID, datetime]) -> None:
-        """Record when endpoints last received, and when secrets last signed, an authentic webhook.
+    async def mark_used(
+        self,
+        endpoints: Mapping[UUID, datetime],
+        secrets: Mapping[UUID, datetime],
+        hours: Mapping[tuple[UUID, datetime], int],
+    ) -> None:
+        """Record when endpoints last received, and when secrets last signed, an authentic webhook, and how many came.
+
+        Args:
+            endpoints: When each last received one.
+            secrets: When each last signed one.
+            hours: How many came, by endpoint and beginning of the hour; added to what is there.
 
         Raises:
             StoreAwayError: The database is away; nothing but these times is lost.
         """
-        async with acquired(self._pool) as connection:
+        async with transaction(self._pool) as connection:
+            await connection.execute(
+                "insert into endpoint_hour (endpoint_id, hour, webhooks) "
+                "select * from unnest($1::uuid[], $2::timestamptz[], $3::int[]) order by 1, 2 "
+                "on conflict (endpoint_id, hour) do update set webhooks = endpoint_hour.webhooks + excluded.webhooks",
+                [endpoint for endpoint, _ in hours],
+                [hour for _, hour in hours],
+                list(hours.values()),
+            )
             await connection.execute(
                 "update endpoint e set connected_at = coalesce(e.connected_at, u.at), "
                 "last_received_at = greatest(e.last_received_at, u.at) "
@@ -79,6 +98,34 @@ class PostgresEndpointStore:
                 list(secrets.values()),
                 USED_EVERY_SECONDS,
             )
+
+    async def silences(self) -> list[tuple[AccountId, Vendor, Silence]]:
+        """Return how long each connected endpoint has been silent, and forget hours too old to tell what is usual.
+
+        Raises:
+            StoreAwayError: The database is away.
+        """
+        async with transaction(self._pool) as connection:
+            await connection.execute(
+                "delete from endpoint_hour where hour < clock_timestamp() - make_interval(weeks => $1)", WEEKS + 2
+            )
+            rows = await connection.fetch(
+                "select id, account_id, vendor, connected_at, coalesce(last_received_at, connected_at) as last_at, "
+                "clock_timestamp() as now from endpoint where disabled_at is null and connected_at is not null "
+                "order by account_id, vendor"
+            )
+            hours = await connection.fetch("select endpoint_id, hour, webhooks from endpoint_hour")
+        counts: dict[UUID, dict[datetime, int]] = {}
+        for hour in hours:
+            counts.setdefault(hour["endpoint_id"], {})[hour["hour"]] = hour["webhooks"]
+        return [
+            (
+                AccountId(row["account_id"]),
+                Vendor(row["vendor"]),
+                silence(counts.get(row["id"], {}), row["connected_at"], row["last_at"], row["now"]),
+            )
+            for row in rows
+        ]
 
     def _endpoint(self, row: asyncpg.Record, secrets: list[asyncpg.Record]) -> Endpoint:
         encoding = cast(KeyEncoding, row["key_encoding"])
