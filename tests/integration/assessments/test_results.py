@@ -172,6 +172,34 @@ async def test_a_review_tells_again_only_what_visibly_changed(bench: Bench) -> N
     assert await progress(bench) == ["reviewed"]
 
 
+class ReviewedMeanwhile:
+    """Coderbyte, with the score changed, and told, while the answer to a reading is on its way."""
+
+    def __init__(self, bench: Bench, attempt: dict[str, Any]) -> None:
+        self._bench = bench
+        self._attempt = attempt
+
+    async def reports(self, *asked: Any) -> Any:
+        found = tuple(dict(report) for report in await self._bench.twin.reports(*asked))
+        if self._attempt["final_score"] != 71:
+            self._attempt["final_score"] = 71
+            await self._bench.take(self._bench.signal(SignalKind.REVIEWED))
+        return found
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._bench.twin, name)
+
+
+async def test_a_review_told_while_the_report_was_being_read_is_read_again(bench: Bench) -> None:
+    await invited(bench)
+    bench.port = ReviewedMeanwhile(bench, bench.twin.submit(WHO, TEST, final_score=60))
+    await bench.take(bench.signal(SignalKind.COMPLETED))
+    reports = bench.replica().reports
+    while await reports.read_due():
+        pass
+    assert [result.score for result in await bench.results()][-1:] == [71.0]
+
+
 async def test_a_second_completion_changes_nothing(bench: Bench) -> None:
     await invited(bench)
     bench.twin.submit(WHO, TEST)

@@ -321,3 +321,13 @@ def test_the_late_entry_of_an_application_first_seen_rejected_does_not_make_it_a
     history.tell(f.ApplicationCreated(application=snapshot(CODING, 0)))
     assert history.state.status is ApplicationStatus.REJECTED
     assert not history.of(e.InviteRequested)
+
+
+def test_a_fact_older_than_one_that_told_of_another_candidate_is_late() -> None:
+    history = History()
+    history.tell(entered(CODING, 0))
+    merged = snapshot(CODING, 5, candidate_id=CandidateId(2))
+    assert kinds(history.tell(f.ApplicationUnrejected(application=merged))) == ["CandidateChanged", "FactNoted"]
+    older = snapshot(None, 4, status=ApplicationStatus.REJECTED)
+    assert kinds(history.tell(f.ApplicationRejected(application=older))) == ["FactNoted"]
+    assert history.state.status is ApplicationStatus.ACTIVE

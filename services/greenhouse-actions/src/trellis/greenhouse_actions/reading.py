@@ -6,9 +6,11 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Final
 
 from trellis.common.contracts.identifiers import AccountId, ApplicationId, JobId
+from trellis.common.errors import TransientError
 from trellis.common.ledger.effects import Unauthorized
 from trellis.greenhouse_actions.adapters.harvest import Connected, CredentialRejectedError, Harvest
 from trellis.greenhouse_actions.domain.readings import ApplicationView, Missing, Readings, StageRow
@@ -18,7 +20,8 @@ BLIND: Final = Unauthorized(
     remedy="make the service user a Site Admin in Greenhouse, Configure > Users",
 )
 
-
+MOST_ROUNDS: Final = 3
+"""Readings of an application that changes while it is read; then it is tried later."""
 SHARED_SECONDS: Final = 4.0
 """How long a reading is shared; well below the ten seconds after which nothing may rest on it any more (P4)."""
 
@@ -115,9 +118,46 @@ async def read_applications(
     unplaced = [view.id for view in shown.values() if view.is_active and view.stage_id is None]
     asked = [ident for ident, view in shown.items() if not view.prospect] if with_visits else unplaced
     rows = await harvest.current_stages(asked) if asked else {}
+    torn = [ident for ident, row in rows.items() if _is_torn(shown[ident], row)]
+    if torn:
+        shown, rows = await _read_whole(harvest, torn, dict(shown), dict(rows))
     found = {ident: placed(view, rows.get(ident)) for ident, view in shown.items()}
     absent = {ident: job for ident, job in wanted.items() if ident not in shown}
     return Readings(read_at=read_at, applications=found, missing=await _missing(harvest, absent) if absent else {})
+
+
+async def _read_whole(
+    harvest: Harvest,
+    torn: list[ApplicationId],
+    shown: dict[ApplicationId, ApplicationView],
+    rows: dict[ApplicationId, StageRow],
+) -> tuple[dict[ApplicationId, ApplicationView], dict[ApplicationId, StageRow]]:
+    """Read what changed between the two calls until both show one moment.
+
+    A stage of one moment with the name, the status or the time of another is nothing that ever was.
+    """
+    for _ in range(MOST_ROUNDS):
+        again = await harvest.applications(torn)
+        shown |= again
+        moved = [
+            ident for ident in torn if ident in again and again[ident].stage_id not in (None, rows[ident].stage_id)
+        ]
+        if not moved:
+            return shown, rows
+        rows |= await harvest.current_stages(moved)
+        torn = [ident for ident in moved if shown[ident].stage_id != rows[ident].stage_id]
+        if not torn:
+            return shown, rows
+    raise TransientError("an application changes faster than it can be read", retry_after=timedelta(seconds=5))
+
+
+def _is_torn(view: ApplicationView, row: StageRow) -> bool:
+    """Whether the application changed between its reading and its row's: entering a stage is an activity."""
+    if view.stage_id not in (None, row.stage_id):
+        return True
+    if view.last_activity_at is None or row.entered_at is None:
+        return False
+    return row.entered_at > view.last_activity_at
 
 
 def placed(view: ApplicationView, row: StageRow | None) -> ApplicationView:

@@ -240,10 +240,14 @@ class InviteStore:
         return status.endswith(" 1")
 
     async def await_report(self, connection: Connection, invite: StoredInvite, signal: AssessmentSignalled) -> None:
-        """Have the report read now; a second such signal only shortens the wait."""
+        """Have the report read now; a second such signal only shortens the wait.
+
+        A reading under way loses its lease: what it saw may be older than what the signal tells of.
+        """
         await connection.execute(
             "update invite set poll_at = clock_timestamp(), poll_step = coalesce(poll_step, 0), "
-            "completed_at = coalesce(completed_at, $3), time_expired = coalesce($4, time_expired) "
+            "completed_at = coalesce(completed_at, $3), time_expired = coalesce($4, time_expired), "
+            "lease_until = null, lease_token = null "
             "where account_id = $1 and command_id = $2 and erased_at is null",
             invite.account,
             invite.command_id,

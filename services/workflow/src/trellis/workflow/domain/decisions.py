@@ -154,8 +154,9 @@ def _told(
         events += _settled_meanwhile(fold(state, events), message, snapshot, workflows)
     events += _candidate_of(state, snapshot)
     events += _stage_of(fold(state, events), message, snapshot, kind, order, workflows)
-    if not events and order == "newer":
-        return [_note(message, "nothing that a rule looks at changed", snapshot.last_activity_at)]
+    if order == "newer" and all(isinstance(event, e.CandidateChanged) for event in events):
+        # The note keeps the fact's time, without which an older fact would be taken for a newer one.
+        events.append(_note(message, "nothing that a rule looks at changed", snapshot.last_activity_at))
     return events
 
 
