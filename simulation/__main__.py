@@ -8,12 +8,14 @@ import os
 import random
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
+from simulation import coverage
+from simulation.coverage import Met
 from simulation.history import play
+from simulation.shrinking import shrink
 
 CHUNK = 25
 """Seeds that a worker plays in one go."""
@@ -30,7 +32,7 @@ class Played:
 
     count: int
     failed: dict[int, list[str]]
-    met: Counter[str]
+    met: Met
     seconds: float
 
 
@@ -63,7 +65,7 @@ def _free_cores() -> int:
 
 def play_some(seeds: Sequence[int]) -> Played:
     """Play *seeds* one after the other."""
-    started, met, failed = time.process_time(), Counter[str](), dict[int, list[str]]()
+    started, met, failed = time.process_time(), Met(), dict[int, list[str]]()
     for seed in seeds:
         outcome = play(seed)
         met += outcome.met
@@ -82,11 +84,11 @@ def _play_all(seeds: Sequence[int], workers: int) -> Iterator[Played]:
 
 
 def _report(parts: Iterator[Played], *, as_json: bool) -> int:
-    met, failed = Counter[str](), dict[int, list[str]]()
+    met, failed = Met(), dict[int, list[str]]()
     count, seconds, started = 0, 0.0, time.perf_counter()
     for part in parts:
         if part.failed and not failed:
-            _tell(play(min(part.failed)).story)
+            _tell_shortest(min(part.failed))
         for seed, violations in part.failed.items():
             print(f"seed {seed} breaks:", *(f"  {line}" for line in violations[:5]), sep="\n")
         failed |= part.failed
@@ -98,16 +100,27 @@ def _report(parts: Iterator[Played], *, as_json: bool) -> int:
         f"{count} histories in {time.perf_counter() - started:.1f} s, {count / seconds:.1f} a second of one core; "
         f"{broken} broken promises"
     )
+    if count > 1:
+        print(*coverage.told(coverage.report(met)), sep="\n")
     if as_json:
         figures = {
             "histories": count,
             "violations": broken,
             "histories_per_second": round(count / seconds, 1),
             "seeds_failed": sorted(failed),
-            "coverage": dict(sorted(met.items())),
+            "coverage": coverage.report(met),
         }
         print(json.dumps(figures))
     return 1 if failed else 0
+
+
+def _tell_shortest(seed: int) -> None:
+    """Tell the shortest history like that of *seed* that breaks the same promise."""
+    outcome = play(seed)
+    found = shrink(outcome)
+    print(f"seed {seed}, cut from {len(outcome.told)} lines to {len(found.outcome.told)} in {found.played} histories:")
+    _tell(found.outcome.story)
+    print(*(f"  {line}" for line in found.outcome.violations[:5]), sep="\n")
 
 
 def _tell(story: Sequence[str]) -> None:

@@ -57,12 +57,18 @@ def _timer(row: Row) -> datetime | None:
     return due
 
 
+def _spooled(row: Row) -> datetime | None:
+    when: datetime = row["lease_until"] or row["at"]
+    return when
+
+
 KINDS = (
     Kind("runner", "intent", _intent, ("brake", "pause")),
     Kind("relay", "outbox", _unsent),
     Kind("reports", "invite", lambda row: _later(row, "poll_at")),
     Kind("observer", "observation", lambda row: _later(row, "due_at")),
     Kind("timers", "timer", _timer),
+    Kind("drain", "spool", _spooled),
 )
 
 

@@ -41,6 +41,9 @@ def judge(world: World) -> list[str]:
         *_same_decisions(world),
         *_believes_the_truth(world),
         *_people_are_obeyed(world),
+        *_recorded_once(world),
+        *_results_arrive(world),
+        *_nothing_kept(world),
     ]
 
 
@@ -175,14 +178,14 @@ def _rows_end(world: World, rows: dict[Any, Any]) -> Iterator[str]:
             if not row["cause"] or not row["remedy"]:
                 yield f"P5: {what} is parked without reason or remedy"
         elif state is State.WAITING and row["due_at"] > world.now() and row["cause"]:
-            world.met["ledger waits with a date"] += 1
+            continue
         else:
             yield f"progress: {what} is {state.value} although nothing fails: {row['cause']}"
 
 
 def _apart(world: World) -> Iterator[str]:
     for done in world.done:
-        if done.application not in world.greenhouses[done.account].truth:
+        if (done.account, done.application) not in world.changes:
             yield f"P7: {done.kind} on {done.application} reached {done.account}, whose application it is not"
     for (account, _), row in world.memories["workflow"].table("application").items():
         if row["state"].account != account:
@@ -199,16 +202,63 @@ def _same_decisions(world: World) -> Iterator[str]:
             yield f"P9: version {difference.version} of application {application} of {account} is decided otherwise now"
 
 
+def _recorded_once(world: World) -> Iterator[str]:
+    """A webhook that comes again, whatever its delivery's id is, is in no stream twice."""
+    seen: dict[tuple[Any, bytes, bytes], Any] = {}
+    for row in world.memories["workflow"].table("event").values():
+        recorded = row["recorded"]
+        head, _, data = (recorded.message or b"").partition(b'"data":')
+        if b'"source":"trellis/ingest"' not in head or b'"last_activity_at":"' not in data:
+            continue
+        key = row["stream"], head.partition(b'"type":')[2][:30], data
+        if seen.setdefault(key, recorded.message_id) != recorded.message_id:
+            yield f"P2: one webhook is twice in the log of {row['account']}: {data.decode()}"
+
+
+def _results_arrive(world: World) -> Iterator[str]:
+    """What a reviewer said last, and Coderbyte's webhook told, is the latest result in the log."""
+    latest: dict[tuple[Any, Any, Any], Any] = {}
+    for row in world.memories["workflow"].table("event").values():
+        if isinstance(event := row["recorded"].event, e.ResultReceived):
+            key = row["account"], event.result.application_id, event.result.visit
+            if key not in latest or latest[key].result_version < event.result.result_version:
+                latest[key] = event.result
+    for invite in world.memories["assessments"].table("invite").values():
+        address = None if invite["address"] is None else invite["address"].decode()
+        score = world.reviewed.get((invite["account"], address)) if address else None
+        result = latest.get((invite["account"], invite["application_id"], invite["visit"]))
+        if score is not None and result is not None and result.score != score:
+            yield f"P2: a reviewer gave {address} of {invite['account']} {score} of 100, the log has {result.score}"
+
+
+def _nothing_kept(world: World) -> Iterator[str]:
+    """P8: an invite made ready before its candidate was deleted or anonymised keeps no address.
+
+    What is left open: an address read before and written after, and one that a late merge brings.
+    """
+    for invite in world.memories["assessments"].table("invite").values():
+        person = invite["account"], invite["candidate_id"]
+        at = world.erased.get(person)
+        if at is None or person in world.merged or invite["prepared_at"] > world.at(at):
+            continue
+        if invite["address"] is not None:
+            yield f"P8: the address of candidate {invite['candidate_id']} of {invite['account']} is kept"
+
+
 def _believes_the_truth(world: World) -> Iterator[str]:
     """Every webhook came, in whatever order: so the log must end where Greenhouse stands."""
     events = world.memories["workflow"].table("event")
     for account, greenhouse in world.greenhouses.items():
-        for application, view in greenhouse.truth.items():
+        for application in (ident for owner, ident in sorted(world.changes) if owner == account):
+            view = greenhouse.truth.get(application)
             stream, log = stream_id(account, application), list[e.Event]()
             while (row := events.get((stream, len(log) + 1))) is not None:
                 log.append(row["recorded"].event)
             state = fold(initial_state(account, application), log)
-            if state.status is not view.status:
+            if view is None or state.deleted:
+                if (view is None) is not state.deleted:
+                    yield f"P2: application {application} of {account} is deleted in one of log and Greenhouse only"
+            elif state.status is not view.status:
                 yield f"P2: the log says {state.status.value} of {application} of {account}, Greenhouse {view.status.value}"
             elif view.status is ApplicationStatus.ACTIVE and (
                 state.visit is None or state.visit.stage_id != view.stage_id

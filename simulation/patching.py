@@ -11,29 +11,29 @@ import asyncio
 import random
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import cache
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
+from tests.fakes import harvest
 
 from simulation.process import CURRENT
 from trellis.common.ledger import runner
+from trellis.common.runtime import clock
 from trellis.common.store import outbox
 from trellis.greenhouse_actions import observer
+
+if TYPE_CHECKING:
+    from simulation.world import World
 
 EPOCH = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 NEVER_POLL = 1e7
 """Seconds; the twins' own alarm replaces the poll."""
 _POLLS: tuple[Any, ...] = (runner, outbox, observer)
-_DATED = (
-    "trellis.common.runtime.clock",
-    "tests.fakes.harvest",
-)
 
 
 class _Datetimes(type):
@@ -44,12 +44,22 @@ class _Datetimes(type):
 class _Datetime(datetime, metaclass=_Datetimes):
     """A `datetime` whose present is the history's."""
 
-    seconds: Callable[[], float]
+    truth: Callable[[], datetime]
 
     @classmethod
     def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
         """Return the simulated time."""
-        return EPOCH + timedelta(seconds=cls.seconds())
+        return _Datetime.truth()
+
+
+class _SkewedDatetime(_Datetime):
+    """A `datetime` whose present is what the clock of the running process shows."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+        """Return the simulated time as the process has it."""
+        process, truth = CURRENT.get(), _Datetime.truth()
+        return truth if process is None else truth + timedelta(seconds=process.skew_seconds)
 
 
 class _InOrder(dict[Any, None]):
@@ -80,20 +90,22 @@ def _having(name: str) -> tuple[ModuleType, ...]:
 
 
 @contextmanager
-def installed(seconds: Callable[[], float], draw: random.Random, met: Counter[str]) -> Iterator[None]:
+def installed(world: World, draw: random.Random) -> Iterator[None]:
     """Replace clock and chance, and drop all log lines, until the block ends: a history tells its own story.
 
     Args:
-        seconds: The simulated time.
+        world: Has the time, and is told of each failpoint that is passed.
         draw: Where random numbers come from.
-        met: Counts the failpoints that are passed.
     """
+    seconds = world.loop.time
 
     def failpoint(name: str) -> None:
-        met[name] += 1
         process = CURRENT.get()
-        if process is not None:
-            process.passes(name)
+        try:
+            if process is not None:
+                process.passes(name)
+        finally:
+            world.coverage.thing(name)
 
     undo: list[tuple[Any, str, Any]] = []
 
@@ -101,7 +113,7 @@ def installed(seconds: Callable[[], float], draw: random.Random, met: Counter[st
         undo.append((target, name, getattr(target, name)))
         setattr(target, name, value)
 
-    _Datetime.seconds = seconds
+    _Datetime.truth = world.now
     replace(time, "monotonic", lambda: seconds() + 1000.0)
     replace(random, "random", draw.random)
     replace(random, "uniform", draw.uniform)
@@ -110,8 +122,10 @@ def installed(seconds: Callable[[], float], draw: random.Random, met: Counter[st
         replace(module, "failpoint", failpoint)
     for module in _having("log"):
         replace(module, "log", _NOBODY)
-    for name in _DATED:
-        replace(sys.modules[name], "datetime", _Datetime)
+    for module in _having("uuid7"):
+        replace(module, "uuid7", world.uuid)
+    replace(clock, "datetime", _SkewedDatetime)
+    replace(harvest, "datetime", _Datetime)
     for module in _POLLS:
         replace(module, "POLL_SECONDS", NEVER_POLL)
     try:

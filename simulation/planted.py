@@ -16,11 +16,13 @@ from typing import Any
 from uuid import UUID
 
 from simulation.twins import ledger as twin
+from simulation.twins.assessments import MemoryPeople
 from simulation.twins.memory import tx
 from trellis.assessments import inviting
 from trellis.common.bus import consumer
 from trellis.common.contracts import identifiers
 from trellis.common.contracts.envelope import Envelope
+from trellis.common.contracts.facts import AssessmentSignalled
 from trellis.common.contracts.identifiers import stable_id
 from trellis.common.errors import StoreAwayError
 from trellis.common.ledger import changes, runner
@@ -32,6 +34,8 @@ from trellis.greenhouse_actions import effects as writes
 from trellis.greenhouse_actions import invites as asked
 from trellis.greenhouse_actions import reading
 from trellis.greenhouse_actions.domain import effects as cases
+from trellis.ingest import translation
+from trellis.ingest.spool import Drain
 from trellis.workflow import handler
 from trellis.workflow.domain import decisions, judging
 
@@ -178,8 +182,8 @@ def _check_cached(put: _Put) -> None:
 
         return read
 
-    put(writes, "read_applications", cached(reading.read_applications))
     put(asked, "read_applications", cached(reading.read_applications))
+    put(reading, "read_applications", cached(reading.read_applications))
 
 
 def _old_readings_do(put: _Put) -> None:
@@ -280,12 +284,48 @@ def _looked_up_at_once(put: _Put) -> None:
     put(twin.MemoryLedger, "claim_unsure", claim)
 
 
+def _known_by_delivery_alone(put: _Put) -> None:
+    """A webhook that comes again under another delivery's id is another one."""
+    put(translation, "_content_key", lambda message, delivery, action: None)
+
+
+def _equal_coderbyte_bodies_are_one(put: _Put) -> None:
+    real = translation._content_key
+
+    def content_key(message: Any, delivery: translation.Delivery, action: str) -> str | None:
+        return delivery.digest if isinstance(message, AssessmentSignalled) else real(message, delivery, action)
+
+    put(translation, "_content_key", content_key)
+
+
+def _spooled_is_removed_first(put: _Put) -> None:
+    """A spooled fact is deleted before the broker has it."""
+
+    async def drain(self: Any) -> int:
+        messages = await self._store.claim(50, 10.0)
+        if messages:
+            await self._store.remove([message.position for message in messages])
+        await asyncio.gather(*(self._publish(message) for message in messages))
+        return len(messages)
+
+    put(Drain, "drain_pending", drain)
+
+
+def _erasure_forgets_the_address(put: _Put) -> None:
+    """Whoever is erased keeps the address in the invite."""
+
+    async def erase(self: Any, connection: Any, *rest: Any) -> int:
+        return 0
+
+    put(MemoryPeople, "erase", erase)
+
+
 BUGS = (
     Bug(name="look-up skipped", within=40, patch=_look_up_skipped),
     Bug(name="cannot tell treated as absent", within=60, patch=_cannot_tell_is_absent),
     Bug(name="no answer treated as not executed", within=40, patch=_ambiguous_is_not_executed),
     Bug(name="ack before commit", within=40, patch=_ack_before_commit),
-    Bug(name="database away treated as committed", within=40, patch=_away_is_handled),
+    Bug(name="database away treated as committed", within=150, patch=_away_is_handled),
     Bug(name="outbox row after commit", within=60, patch=_outbox_after_commit),
     Bug(name="outbox row marked before it is published", within=40, patch=_marked_before_published),
     Bug(name="timer removed before it is told", within=200, patch=_timer_removed_first),
@@ -302,4 +342,8 @@ BUGS = (
     Bug(name="failed message forgotten", within=100, patch=_failures_are_dropped),
     Bug(name="effect not known by its command", within=20, patch=_unknown_command),
     Bug(name="attempt looked up while it may run", within=200, patch=_looked_up_at_once),
+    Bug(name="dedupe by delivery id only", within=60, patch=_known_by_delivery_alone),
+    Bug(name="dedupe of equal Coderbyte bodies", within=100, patch=_equal_coderbyte_bodies_are_one),
+    Bug(name="spooled fact removed before it is published", within=60, patch=_spooled_is_removed_first),
+    Bug(name="address kept after an erasure", within=60, patch=_erasure_forgets_the_address),
 )

@@ -38,6 +38,11 @@ class Process:
         tell: Adds a line to the story: a format and what goes into it.
         faults: Whether delays and freezes happen now.
         dies_at: After so many steps it is killed; None never.
+        fault: Told of what happens to it, for coverage.
+
+    Attributes:
+        freezes: Whether it may be frozen.
+        skew_seconds: By how much its clock of the day is ahead.
     """
 
     def __init__(
@@ -47,6 +52,7 @@ class Process:
         tell: Callable[..., None],
         faults: Callable[[], bool],
         dies_at: int | None = None,
+        fault: Callable[[str], None] = lambda name: None,
     ) -> None:
         self.name = name
         self.alive = True
@@ -55,6 +61,9 @@ class Process:
         self._tell = tell
         self._faults = faults
         self._dies_at = dies_at
+        self._fault = fault
+        self.freezes = True
+        self.skew_seconds = 0.0
         self.at_death: dict[object, Callable[[], None]] = {}
         self._tasks: list[asyncio.Task[Any]] = []
         self.ended = asyncio.Event()
@@ -90,9 +99,10 @@ class Process:
             return None
         if draw < LETS_OTHERS or not self._faults():
             return self._wait(None)
-        if draw < 0.997 or not may_freeze:
+        if draw < 0.997 or not may_freeze or not self.freezes:
             return self._wait(self._draw() * 0.2)
         seconds = self._draw() ** 2 * 60.0
+        self._fault("frozen")
         self._tell("{}: frozen for {:.1f} s at {}", self.name, seconds, label)
         return self._wait(seconds)
 
@@ -121,6 +131,7 @@ class Process:
         """End it at once: nothing of it has any effect from here on."""
         if self.alive:
             self.alive = False
+            self._fault("crash")
             self._tell("{}: killed at {}", self.name, where)
             for action in list(self.at_death.values()):
                 action()

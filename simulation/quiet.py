@@ -21,7 +21,9 @@ def is_quiet(world: World) -> bool:
     memories = world.memories.values()
     return (
         not any(has_unsent(memory) for memory in memories)
-        and not any(memory.table("timer") or memory.table("observation") for memory in memories)
+        and not any(
+            memory.table("timer") or memory.table("observation") or memory.table("spool") for memory in memories
+        )
         and not any(row["state"] in _OPEN for memory in memories for row in memory.table("intent").values())
         and not any((queue.ready or queue.unacked) and not queue.is_dead for queue in world.broker.queues.values())
         and not _is_result_awaited(world)
@@ -31,7 +33,7 @@ def is_quiet(world: World) -> bool:
 def _is_result_awaited(world: World) -> bool:
     """Whether a report is still to be read, by a signal or by the slow poll of an open invite."""
     for row in world.memories["assessments"].table("invite").values():
-        if row["poll_at"] is None:
+        if row["poll_at"] is None or row["address"] is None:
             continue
         if row["poll_step"] is not None:
             return True

@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
+from aiohttp import web
+
 from simulation.process import KilledError, Process
 from simulation.twins import assessments as at
 from simulation.twins import greenhouse_actions as gt
+from simulation.twins import ingest as it
 from simulation.twins.broker import Link, MemoryPublisher
 from simulation.twins.ledger import MemoryLedger
 from simulation.twins.memory import Session
@@ -28,11 +31,13 @@ from trellis.assessments.results import SOURCE as ASSESSMENTS_SOURCE
 from trellis.assessments.results import ResultPublisher
 from trellis.common.bus.consumer import Consumer
 from trellis.common.bus.topology import ASSESSMENTS, GREENHOUSE_ACTIONS, WORKFLOW
+from trellis.common.contracts.envelope import Envelope
 from trellis.common.contracts.identifiers import AccountId, ApplicationId, AssessmentId, CommandId, StageId, Visit
 from trellis.common.contracts.workflows import WorkflowDocument
 from trellis.common.errors import TransientError
 from trellis.common.ledger.effects import Intent
 from trellis.common.ledger.runner import Runner
+from trellis.common.runtime.clock import SystemClock
 from trellis.common.runtime.metrics import Metrics
 from trellis.common.store.outbox import Relay
 from trellis.greenhouse_actions.domain.invites import Asked, Invitable
@@ -42,6 +47,11 @@ from trellis.greenhouse_actions.invites import Invites
 from trellis.greenhouse_actions.observer import SOURCE as ACTIONS_SOURCE
 from trellis.greenhouse_actions.observer import Observer
 from trellis.greenhouse_actions.reading import Reader
+from trellis.ingest.delivery import Outlet
+from trellis.ingest.endpoints import Endpoints, Vendor
+from trellis.ingest.receiver import Limits, Receiver
+from trellis.ingest.record import Answer
+from trellis.ingest.spool import Drain
 from trellis.workflow.domain.compiling import compile_workflow
 from trellis.workflow.domain.rules import Workflow
 from trellis.workflow.handler import Handler as WorkflowHandler
@@ -60,6 +70,7 @@ class Running:
     Attributes:
         wakes: What a poll of each kind of loop would do.
         invites: What greenhouse-actions answers others with; None elsewhere.
+        receive: Answers a webhook, and tells the fact that was published; None elsewhere.
     """
 
     service: str
@@ -67,6 +78,7 @@ class Running:
     link: Link
     wakes: dict[str, Callable[[], None]]
     invites: Invites | None = None
+    receive: Callable[[web.Request, Vendor], Coroutine[Any, Any, tuple[web.Response, Envelope | None]]] | None = None
 
     def wake(self, name: str) -> None:
         """Have the loop called *name* look now, if there is one."""
@@ -104,12 +116,11 @@ _METRICS = cast(Metrics, NoMetrics())
 
 def start_service(world: World, service: str, process: Process) -> Running:
     """Start *process* as one of *service*."""
-    build = {"workflow": _workflow, "assessments": _assessments, "greenhouse-actions": _greenhouse_actions}[service]
-    return build(world, process)
+    return _BUILDERS[service](world, process)
 
 
 def _kit(world: World, service: str, process: Process) -> tuple[Link, MemoryPublisher]:
-    return Link(world.broker, process), MemoryPublisher(world.broker, process, world.draw, lambda: world.faulty)
+    return Link(world.broker, process), MemoryPublisher(world.broker, process, world.chance)
 
 
 def _go(process: Process, *works: Callable[[], Coroutine[Any, Any, Any]]) -> None:
@@ -161,12 +172,12 @@ def _assessments(world: World, process: Process) -> Running:
     gateway = Gateway(SimulatedCoderbyte(world, process), SimulatedBudgets(world), _METRICS)
     keyring = world.keyring
     effect = InviteEffect(
-        session, ledger, gateway, SimulatedGatekeeper(world, process), connections, results, keyring, world,
+        session, ledger, gateway, SimulatedGatekeeper(world, process), connections, results, keyring, SystemClock(),
         request_seconds=REQUEST_SECONDS,
     )  # fmt: skip
     runner = Runner(ledger, [effect], relay, _METRICS, lease=LEASE)
     reports = Reports(
-        session, ledger, gateway, Baseline(gateway, keyring), connections, results, signals, relay, _METRICS, world,
+        session, ledger, gateway, Baseline(gateway, keyring), connections, results, signals, relay, _METRICS, SystemClock(),
         tick_seconds=1e7,
     )  # fmt: skip
     handler = AssessmentsHandler(
@@ -191,13 +202,67 @@ def _greenhouse_actions(world: World, process: Process) -> Running:
     )  # fmt: skip
     moves = MoveEffect(harvests, gt.MemoryStages(session), pauses, reader, request_seconds=REQUEST_SECONDS)
     runner = Runner(ledger, [notes, moves], relay, _METRICS, lease=LEASE)
-    observer = Observer(known, harvests, pauses, relay, world)
+    observer = Observer(known, harvests, pauses, relay, SystemClock())
     handler = ActionsHandler(session, ledger, known, runner, observer, relay)
     consumer = Consumer(cast(Any, link), publisher, GREENHOUSE_ACTIONS, handler.handle, _METRICS, batch_size=20)
     _go(process, consumer.run, runner.run, relay.run, observer.run)
     invites = Invites(harvests, pauses, pauses)
     wakes = {"runner": runner.wake, "observer": observer.wake, "relay": relay.wake}
     return Running("greenhouse-actions", process, link, wakes, invites)
+
+
+def _ingest(world: World, process: Process) -> Running:
+    link, publisher = _kit(world, "ingest", process)
+    session = Session(world.memories["ingest"], process)
+    spool, recorder = it.MemorySpool(session, wait_seconds=1.0), LastAnswer()
+    endpoints = Endpoints(it.MemoryEndpoints(session), cache_seconds=30.0, wait_seconds=0.5, monotonic=time.monotonic)
+    outlet = Outlet(
+        publisher, spool, confirm_seconds=0.5, bypass_after_count=3, bypass_seconds=5.0, monotonic=time.monotonic,
+        metrics=_METRICS,
+    )  # fmt: skip
+    receiver = Receiver(
+        endpoints=endpoints, outlet=outlet, bodies=it.MemoryBodies(session, keep=timedelta(days=30), wait_seconds=1.0), keyring=world.keyring,
+        clock=SystemClock(), limits=Limits(body_bytes=10**6, read_seconds=10.0, in_flight=100),
+        recorder=cast(Any, recorder), note_use=lambda endpoint, secret, at: None,
+    )  # fmt: skip
+    drain, woken = Drain(spool, publisher, _METRICS), asyncio.Event()
+
+    async def drain_spool() -> None:
+        while True:
+            try:
+                while await drain.drain_pending():
+                    pass
+            except TransientError:
+                await asyncio.sleep(1.0)
+                continue
+            await woken.wait()
+            woken.clear()
+
+    async def receive(request: web.Request, vendor: Vendor) -> tuple[web.Response, Envelope | None]:
+        response = await receiver.receive_webhook(request, vendor)
+        return response, recorder.fact
+
+    _go(process, drain_spool)
+    return Running("ingest", process, link, {"drain": woken.set}, receive=receive)
+
+
+_BUILDERS = {
+    "ingest": _ingest,
+    "workflow": _workflow,
+    "assessments": _assessments,
+    "greenhouse-actions": _greenhouse_actions,
+}
+
+
+class LastAnswer:
+    """Remembers the fact of the answer that was given last; the twin of `Recorder`."""
+
+    def __init__(self) -> None:
+        self.fact: Envelope | None = None
+
+    def record(self, answer: Answer, *, route: str, seconds: float) -> None:
+        """See `Recorder.record`."""
+        self.fact = answer.fact
 
 
 class SimulatedGatekeeper:
@@ -212,7 +277,7 @@ class SimulatedGatekeeper:
         started = time.monotonic()
         await self._process.step("a question to greenhouse-actions")
         other = self._world.process_of("greenhouse-actions")
-        if other is None or other.invites is None or self._world.chance(0.02):
+        if other is None or other.invites is None or self._world.chance(0.02, "call failed"):
             raise TransientError("greenhouse-actions cannot be reached")
         questions = [
             Asked(application_id=item.application_id, stage_id=StageId(stage_of(item)), visit=item.visit)
@@ -242,7 +307,7 @@ class SimulatedLinks:
     ) -> str | None:
         """See `ReportLinks.link`."""
         await self._process.step("a question to assessments")
-        if self._world.chance(0.03):
+        if self._world.chance(0.03, "call failed"):
             raise TransientError("assessments cannot be reached")
         return None
 

@@ -89,10 +89,9 @@ class SimulatedHarvest:
     async def _read(self, work: Coroutine[Any, Any, _T]) -> _T:
         try:
             await self._process.step("a question to Greenhouse")
-            self._world.met["greenhouse read"] += 1
             if self._account in self._world.rejected:
                 raise CredentialRejectedError(REJECTED)
-            if self._world.chance(0.03):
+            if self._world.chance(0.03, "question failed"):
                 raise TransientError("Greenhouse answered 500 (simulated)")
             await self._world.travel()
             found = at_once(work)
@@ -135,12 +134,12 @@ class SimulatedHarvest:
 
     async def allow(self, calls: int) -> None:
         """See `Harvest.allow`."""
-        if self._world.chance(0.02):
+        if self._world.chance(0.02, "budget used up"):
             raise TransientError("the rate budget is used up for now", retry_after=timedelta(seconds=2))
 
     async def reserve(self) -> timedelta | None:
         """See `Harvest.reserve`."""
-        return timedelta(seconds=1) if self._world.chance(0.02) else None
+        return timedelta(seconds=1) if self._world.chance(0.02, "budget used up") else None
 
     async def send(self, request: HarvestRequest, *, leave_before: float) -> Reply:
         """See `Harvest.send`."""
@@ -148,11 +147,11 @@ class SimulatedHarvest:
         if self._account in self._world.rejected:
             return Answered(status=401)
         fate = self._world.fate()
-        if fate == "refused":
+        if fate == "write refused":
             return NeverLeft(reason="connection refused (simulated)")
         if time.monotonic() >= leave_before:
             return NeverLeft(reason="the application was read too long ago", wait=timedelta())
-        if fate == "429":
+        if fate == "write 429":
             return Answered(status=429, retry_after=timedelta(seconds=3))
         left_at = self._world.loop.time()
         if request.route is Route.MOVE:
@@ -164,7 +163,7 @@ class SimulatedHarvest:
             if not arrived.done():
                 arrived.set_result(reply)
 
-        if fate != "lost":
+        if fate != "write lost":
             asyncio.get_running_loop().call_later(self._world.trip(), arrive)
         try:
             async with asyncio.timeout(REQUEST_SECONDS):
@@ -220,7 +219,7 @@ class SimulatedCoderbyte:
             await self._process.step("a question to Coderbyte")
             if organization.account in self._world.rejected:
                 raise CredentialError("Coderbyte answered 401: it rejects the API key")
-            if self._world.chance(0.03):
+            if self._world.chance(0.03, "question failed"):
                 raise TransientError("Coderbyte answered 500 (simulated)")
             await self._world.travel()
             found = at_once(work)
@@ -255,9 +254,9 @@ class SimulatedCoderbyte:
         if account in world.rejected:
             return c.Answered(status=401, body=b"{}")
         fate = world.fate()
-        if fate == "refused":
+        if fate == "write refused":
             return c.NeverLeft(reason="ClientConnectorError")
-        if fate == "429":
+        if fate == "write 429":
             return c.Answered(status=429, body=b"", retry_after="3")
         arrived: asyncio.Future[c.Seen] = asyncio.get_running_loop().create_future()
 
@@ -268,7 +267,7 @@ class SimulatedCoderbyte:
             if not arrived.done():
                 arrived.set_result(seen)
 
-        if fate != "lost":
+        if fate != "write lost":
             asyncio.get_running_loop().call_later(world.trip(), arrive)
         try:
             async with asyncio.timeout(REQUEST_SECONDS):
@@ -293,7 +292,7 @@ class SimulatedBudgets:
 
     async def spend(self, account: AccountId, calls: int = 1, use: Use = Use.PEOPLE) -> timedelta | None:
         """See `Spending.spend`."""
-        return timedelta(seconds=1.5) if self._world.chance(0.02) else None
+        return timedelta(seconds=1.5) if self._world.chance(0.02, "budget used up") else None
 
     async def told(
         self, account: AccountId, *, limit: int | None, remaining: int | None, retry_after: timedelta | None = None

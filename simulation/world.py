@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import cache
@@ -15,23 +14,26 @@ from tests.fakes.coderbyte import CoderbyteTwin
 from tests.fakes.harvest import SERVICE_USER, FakeHarvest
 
 from simulation.alarm import alarms
+from simulation.coverage import FAULTS, Coverage, transition
 from simulation.patching import EPOCH
+from simulation.plan import SERVICES, Plan
 from simulation.process import Process
 from simulation.services import Running, definition, start_service
-from simulation.twins.broker import Broker, MemoryPublisher
-from simulation.twins.memory import Memory
+from simulation.twins.broker import Broker
+from simulation.twins.memory import Memory, Row
 from simulation.vendors import Done
+from simulation.webhooks import ENDPOINTS
 from trellis.assessments.adapters.coderbyte import Organization
 from trellis.assessments.domain import options
-from trellis.common.contracts.envelope import Envelope, encode
-from trellis.common.contracts.identifiers import AccountId, ApplicationId, StageId
-from trellis.common.errors import BrokerAwayError
+from trellis.common.contracts.commands import Action
+from trellis.common.contracts.envelope import Envelope
+from trellis.common.contracts.identifiers import AccountId, ApplicationId, CandidateId, StageId, note_marker
+from trellis.common.ledger.states import Occurrence, State
 from trellis.common.runtime.keyring import Keyring, NamedKey
 from trellis.greenhouse_actions.connection import Connection, ConnectionSettings
 
 ACCOUNTS = (AccountId("acme"), AccountId("globex"))
 TEST = "backend-1"
-SERVICES = ("workflow", "assessments", "greenhouse-actions")
 KEYRING = Keyring(
     keys=(NamedKey("k1", b"k" * 32),), address_hash_key=b"a" * 32, service_token_keys=(NamedKey("s1", b"s" * 32),)
 )
@@ -60,13 +62,19 @@ class World:
         rejected: Accounts whose credentials the vendors reject now.
         accepted: Every fact that entered, by the id under which it was accepted first.
         done: What the vendors carried out for us, in order.
+        deleted: Applications that a person deleted.
+        erased: Candidates that were deleted, or anonymised and have no address since, and when.
+        merged: Candidates into whom others were merged.
+        reviewed: The score that a reviewer gave last, of addresses whose webhook of it got through.
         story: What happened: when, a format and what goes into it.
-        met: What was met, for coverage.
+        coverage: What was met.
     """
 
-    def __init__(self, seed: int, loop: Any) -> None:
-        self.draw = random.Random(seed)  # noqa: S311 - a seed is what makes a history repeatable
+    def __init__(self, plan: Plan, loop: Any) -> None:
+        self.draw = random.Random(plan.seed)  # noqa: S311 - a seed is what makes a history repeatable
         self.loop = loop
+        self.coverage = Coverage(loop.time)
+        self.without = plan.without
         self._seconds, self._now = 0.0, EPOCH
         self.keyring = KEYRING
         self.faulty = True
@@ -78,10 +86,13 @@ class World:
         self.accepted: list[Envelope] = []
         self.done: list[Done] = []
         self.story: list[tuple[float, str, tuple[object, ...]]] = []
-        self.met: Counter[str] = Counter()
-        self.lists_pending = self.draw.random() < 0.3
-        self.sluggish = self.draw.random() < 0.3
-        self.settle_seconds = self.draw.choice((0, 0, 4))
+        self.deleted: set[tuple[AccountId, ApplicationId]] = set()
+        self.merged: set[tuple[AccountId, CandidateId]] = set()
+        self.erased: dict[tuple[AccountId, CandidateId], float] = {}
+        self.reviewed: dict[tuple[AccountId, str], int] = {}
+        self.lists_pending = plan.lists_pending
+        self.sluggish = plan.sluggish
+        self.settle_seconds = plan.settle_seconds
         self.greenhouses = {account: FakeHarvest() for account in ACCOUNTS}
         self.coderbytes = {account: CoderbyteTwin() for account in ACCOUNTS}
         self.organizations = {account: _organization(account, self.lists_pending) for account in ACCOUNTS}
@@ -94,7 +105,9 @@ class World:
         self.memories = {name: Memory(self.now, self._is_cut, self._is_deadlocked) for name in SERVICES}
         for name, memory in self.memories.items():
             memory.on_change = self._watched(name, memory)
-        self.broker = Broker(self.draw, lambda: self.faulty)
+            memory.on_transition = self._followed
+        self.memories["ingest"].tables["endpoint"] = dict(ENDPOINTS)
+        self.broker = Broker(self.draw, lambda: self.may("out of order"), self._delivered)
         self.running: list[Running] = []
         self.webhooks = 0
         self.crashes = 0
@@ -102,9 +115,12 @@ class World:
         self.on_invited: Callable[[AccountId, str], None] = lambda account, address: None
         self.on_moved: Callable[[AccountId, ApplicationId], None] = lambda account, application: None
         self.changes: dict[tuple[AccountId, ApplicationId], list[tuple[float, StageId | None, bool]]] = {}
-        self._edge = Process("edge", self.draw, self.tell, lambda: False)
 
     # -- time and chance
+
+    def at(self, seconds: float) -> datetime:
+        """Return the time so long after the beginning."""
+        return EPOCH + timedelta(seconds=seconds)
 
     def now(self) -> datetime:
         """Return the simulated time."""
@@ -113,37 +129,54 @@ class World:
             self._seconds, self._now = seconds, EPOCH + timedelta(seconds=seconds)
         return self._now
 
-    def chance(self, part: float) -> bool:
+    def may(self, kind: str) -> bool:
+        """Whether faults of this kind happen now."""
+        return self.faulty and kind not in self.without
+
+    def chance(self, part: float, kind: str) -> bool:
         """Draw whether a fault happens now."""
-        return self.faulty and self.draw.random() < part
+        if not self.faulty or self.draw.random() >= part or kind in self.without:
+            return False
+        if kind in FAULTS:
+            self.coverage.fault(kind)
+        return True
 
     def _is_cut(self) -> bool:
-        return self.chance(0.01)
+        return self.chance(0.01, "commit cut")
 
     def _is_deadlocked(self) -> bool:
-        return self.chance(0.002)
+        return self.chance(0.002, "deadlock")
+
+    def _followed(self, state: State, occurrence: Occurrence) -> None:
+        self.coverage.thing(transition(state, occurrence))
+
+    def _delivered(self, key: str, again: bool) -> None:
+        if again:
+            self.coverage.fault("redelivered")
+        self.coverage.thing(key.removesuffix(".v1"))
 
     def fate(self) -> str:
         """Draw what becomes of one write to a vendor."""
         if not self.faulty:
             return "fine"
         draw, bounds = self.draw.random(), (0.04, 0.08, 0.13, 0.2, 0.24)
-        fates = ("refused", "429", "lost", "answer lost", "500 after", "fine")
+        fates = ("write refused", "write 429", "write lost", "answer lost", "500 after", "fine")
         fate = fates[sum(draw >= bound for bound in bounds)]
-        if fate != "fine":
-            self.met[f"fault {fate}"] += 1
-            self.tell("a write meets: {}", fate)
+        if fate == "fine" or fate in self.without:
+            return "fine"
+        self.coverage.fault(fate)
+        self.tell("a write meets: {}", fate)
         return fate
 
     def trip(self) -> float:
         """Draw how long a write is under way until it is carried out."""
-        if self.faulty and self.draw.random() < (0.3 if self.sluggish else 0.08):
+        if self.may("late write") and self.draw.random() < (0.3 if self.sluggish else 0.08):
             return 1.0 + self.draw.random() * 6.5
         return self.draw.random() * 0.3
 
     async def travel(self) -> None:
         """Wait as long as a question is under way."""
-        if self.faulty and self.draw.random() < 0.5:
+        if self.may("slow question") and self.draw.random() < 0.5:
             longest = 6.0 if self.sluggish else 2.0
             await asyncio.sleep(self.draw.random() ** 3 * longest)
 
@@ -165,7 +198,6 @@ class World:
     def did(self, done: Done) -> None:
         """Record one effect."""
         self.done.append(done)
-        self.met[f"effect {done.kind}"] += 1
         self.tell("{}: {} on {} is made {}", done.account, done.kind, done.application, done.detail)
 
     def moved_by_us(self, account: AccountId, application: ApplicationId) -> None:
@@ -178,19 +210,15 @@ class World:
         self.did(Done(account=account, kind="invite", application=ident, left_at=left_at, detail=address))
         self.on_invited(account, address)
 
-    # -- what enters
-
-    async def accept(self, envelope: Envelope) -> None:
-        """Publish one fact as the edge does: again until it is confirmed, so that it may be stored twice."""
-        publisher = MemoryPublisher(self.broker, self._edge, self.draw, lambda: self.faulty)
-        while True:
-            try:
-                await publisher.publish(encode(envelope), envelope.routing_key)
-                break
-            except BrokerAwayError:
-                await asyncio.sleep(1.0)
-        self.accepted.append(envelope)
-        self.met[f"message {envelope.type}"] += 1
+    def happened(self, row: Row) -> bool:
+        """Whether the effect of a ledger row was carried out, as a person finds who looks into the vendor's pages."""
+        kind = {Action.INVITE: "invite", Action.NOTE: "note", Action.MOVE: "move"}[row["action"]]
+        marker = note_marker(row["id"]).removeprefix("[ref ")
+        return any(
+            (done.account, done.kind, done.application) == (row["account"], kind, row["application_id"])
+            and (kind != "note" or done.detail == marker)
+            for done in self.done
+        )
 
     # -- processes
 
@@ -206,12 +234,14 @@ class World:
             run += 1
             dies_at = left.pop(0) if left else None
             name = f"{service}.{replica}/{run}"
-            process = Process(name, self.draw, self.tell, lambda: self.faulty, dies_at)
+            process = Process(name, self.draw, self.tell, lambda: self.faulty, dies_at, self.coverage.fault)
+            process.freezes = self.may("frozen")
+            if self.chance(0.3, "clock off"):
+                process.skew_seconds = (self.draw.random() - 0.5) * 20.0
             running = start_service(self, service, process)
             self.running.append(running)
             await process.ended.wait()
             self.crashes += 1
-            self.met[f"crash {service}"] += 1
             self.running.remove(running)
             running.link.cut()
             await asyncio.sleep(0.2 + self.draw.random() * 8.0)
@@ -233,6 +263,12 @@ class World:
         for item in self.running:
             if item.service == service and item.process.alive:
                 item.wake(name)
+
+    def cut(self, service: str | None) -> None:
+        """Cut the broker connections of all processes of *service*; None of all there are."""
+        for item in list(self.running):
+            if service in (None, item.service):
+                item.link.cut()
 
     def kill(self, service: str) -> None:
         """Kill one process of *service* now."""

@@ -169,6 +169,8 @@ class MemoryInvites:
                 "poll_at": opened.now,
                 "poll_step": step,
                 "completed_at": row["completed_at"] or signal.received_at,
+                "lease_until": None,
+                "lease_token": None,
             }
             expired = row["time_expired"] if signal.time_expired is None else signal.time_expired
             opened.put("invite", invite.command_id, row | waits | {"time_expired": expired})

@@ -46,14 +46,25 @@ class Queue:
 class Broker:
     """All queues.
 
+    Args:
+        draw: The history's random numbers.
+        faults: Whether messages get out of order now.
+        told: Told of each delivery, and whether it is a repeat.
+
     Attributes:
         away: Nobody can connect, publish or acknowledge.
         back: Those who wait to connect wait for it.
     """
 
-    def __init__(self, draw: random.Random, faults: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        draw: random.Random,
+        faults: Callable[[], bool],
+        told: Callable[[str, bool], None] = lambda name, again: None,
+    ) -> None:
         self._draw = draw.random
         self._faults = faults
+        self._told = told
         self.away = False
         self.back = asyncio.Event()
         self.queues: dict[str, Queue] = {}
@@ -114,6 +125,7 @@ class Broker:
             taker = free[int(self._draw() * len(free))]
             message = queue.ready.pop(0)
             message.count += 1
+            self._told(message.type, message.count > 1)
             queue.unacked[message] = taker.channel
             taker.hand(message)
 
@@ -306,13 +318,18 @@ class Incoming:
 
 
 class MemoryPublisher:
-    """Publishes for one process; see `Publisher`."""
+    """Publishes for one process; see `Publisher`.
 
-    def __init__(self, broker: Broker, process: Process, draw: random.Random, faults: Callable[[], bool]) -> None:
+    Args:
+        broker: Where messages are stored.
+        process: Whose publisher it is.
+        chance: Draws whether a fault of this part and name happens now.
+    """
+
+    def __init__(self, broker: Broker, process: Process, chance: Callable[[float, str], bool]) -> None:
         self._broker = broker
         self._process = process
-        self._draw = draw.random
-        self._faults = faults
+        self._chance = chance
 
     async def publish(
         self,
@@ -325,10 +342,9 @@ class MemoryPublisher:
     ) -> None:
         """See `Publisher.publish`: a confirm may be lost after the message was stored."""
         await self._process.step("publish")
-        draw = self._draw() if self._faults() else 1.0
-        if self._broker.away or draw < 0.03:
+        if self._broker.away or self._chance(0.03, "publish lost"):
             raise BrokerAwayError("not confirmed by the broker (lost before it)")
         self._broker.store(body, routing_key, queue, headers)
-        if draw < 0.08:
+        if self._chance(0.05, "confirm lost"):
             raise BrokerAwayError("not confirmed by the broker (the confirm was lost)")
         await self._process.step("confirm")

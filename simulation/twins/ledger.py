@@ -24,7 +24,7 @@ NOBODY = UUID(int=0)
 
 
 class MemoryLedger:
-    """See `LedgerStore`; *met* is told every transition, for coverage."""
+    """See `LedgerStore`; the memory's `on_transition` is told every transition, for coverage."""
 
     def __init__(self, session: Session, source: str) -> None:
         self._session = session
@@ -113,6 +113,7 @@ class MemoryLedger:
                         "cause": "the worker stopped before an answer was recorded",
                     }  # fmt: skip
                     opened.put("intent", ident, row | expired)
+                    opened.memory.on_transition(State.ATTEMPTING, Occurrence.EXPIRED)
         claimed = time.monotonic()
         async with self._session.transaction() as connection:
             opened = tx(connection)
@@ -173,6 +174,7 @@ class MemoryLedger:
                 "ended_at": None, "resolved": intent.resolved | resolved,
             }  # fmt: skip
             opened.put("intent", intent.id, row | begun)
+            opened.memory.on_transition(State.WAITING, Occurrence.BEGUN)
             attempt: int = begun["attempt"]
             return attempt
 
@@ -188,6 +190,7 @@ class MemoryLedger:
         if after is None:
             return None
         await opened.statement("record, update")
+        opened.memory.on_transition(row["state"], change.occurrence)
         ended = row["ended_at"] or opened.now if after.ends_attempt else row["ended_at"]
         written = {
             "state": after.state, "revision": row["revision"] + 1, "cause": change.reason, "remedy": change.remedy,
@@ -212,6 +215,7 @@ class MemoryLedger:
             if row["state"] in (State.WAITING, State.UNKNOWN):
                 given_back = {"lease_until": None, "lease_token": None, "cause": change.reason}
                 opened.put("intent", intent.id, row | given_back | {"due_at": opened.now + change.wait})
+                opened.memory.on_transition(row["state"], Occurrence.POSTPONED)
 
     async def pause(
         self, connection: Connection, account: AccountId, vendor: str, reason: str, remedy: str, retry: timedelta

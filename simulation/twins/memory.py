@@ -15,6 +15,7 @@ from typing import Any, cast
 from simulation.process import Process
 from trellis.common.contracts.envelope import Envelope, encode
 from trellis.common.errors import ConflictError, StoreAwayError
+from trellis.common.ledger.states import Occurrence, State
 from trellis.common.store.inbox import keys_of
 from trellis.common.store.outbox import Outbox, Unsent
 from trellis.common.store.postgres import Connection
@@ -32,6 +33,7 @@ class Memory:
         deadlock: Draws whether a statement is the victim of a deadlock.
         cut: Draws whether a commit that happened is answered by a cut connection.
         on_change: Told the tables that a commit changed.
+        on_transition: Told each row of the ledger's table that a statement followed.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Memory:
         self.away = False
         self.tables: dict[str, dict[Any, Row]] = {}
         self.on_change: Callable[[Iterable[str]], None] = lambda tables: None
+        self.on_transition: Callable[[State, Occurrence], None] = lambda state, occurrence: None
         self.locks: dict[Any, _Lock] = {}
         self._numbers = 0
 

@@ -118,7 +118,7 @@ def _in_memory() -> Callable[[], Any]:
         async def cut() -> None:
             link.cut()
 
-        yield Side(link, twin.MemoryPublisher(broker, process, draw, lambda: False), cut)
+        yield Side(link, twin.MemoryPublisher(broker, process, lambda part, name: False), cut)
         link.cut()
 
     return connect

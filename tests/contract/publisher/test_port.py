@@ -42,8 +42,8 @@ async def case(request: pytest.FixtureRequest) -> AsyncIterator[Case]:
         yield Case(twin, stored, cut)
         return
     if request.param == "simulation":
-        simulated, draw = SimulatedBroker(random.Random(1), lambda: False), random.Random(2)
-        process = Process("test", draw, lambda *_: None, lambda: False)
+        simulated = SimulatedBroker(random.Random(1), lambda: False)
+        process = Process("test", random.Random(2), lambda *_: None, lambda: False)
 
         async def ready(queue: str) -> list[bytes]:
             return [item.body for item in simulated.queues[queue].ready]
@@ -51,7 +51,7 @@ async def case(request: pytest.FixtureRequest) -> AsyncIterator[Case]:
         async def leave() -> None:
             simulated.away = True
 
-        yield Case(SimulatedPublisher(simulated, process, draw, lambda: False), ready, leave)
+        yield Case(SimulatedPublisher(simulated, process, lambda part, name: False), ready, leave)
         return
     broker: Broker = request.getfixturevalue("broker")
     link = BrokerLink(broker.url, "test")

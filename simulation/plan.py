@@ -1,0 +1,158 @@
+"""What a history is to bring: who applies, what people do, what fails. Drawn from a seed, and cut to shrink it.
+
+What is decided request by request (losses, delays, which callback runs next) is drawn while it is played;
+`without` leaves kinds of that out.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+REVIEW, CODING, AFTER_CODING = "Application Review", "Coding Assessment", "Onsite"
+ACCOUNTS = ("acme", "globex")
+SERVICES = ("ingest", "workflow", "assessments", "greenhouse-actions")
+LARGE = 0.06
+"""Part of the histories that are large."""
+LEAST_MESSAGES = 20
+"""People act until so many messages were under way."""
+
+_ACTS = (
+    *("move", "move", "move", "back", "back", "reject", "reject", "address", "note", "edit"),
+    *("hire", "merge", "anonymize", "delete application", "delete candidate", "job", "stage"),
+)
+_COMMON = len(_ACTS) - 7
+_OUTAGES = ("crash", "database away", "broker away", "connections cut", "credential rejected", "brake", "order")
+CUTTABLE = (
+    *("frozen", "clock off", "slow question", "late write", "slow", "out of order"),
+    *("commit cut", "deadlock", "publish lost", "confirm lost", "webhook lost", "webhook doubled", "webhook late"),
+    *("question failed", "call failed", "budget used up"),
+    *("write refused", "write 429", "write lost", "answer lost", "500 after"),
+    *("candidate leaves", "review"),
+)
+"""Kinds of what is drawn while a history is played."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Act:
+    """What a person does with an application, so long after what was done before."""
+
+    after: float
+    kind: str
+    stage: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Life:
+    """One application: when it comes, into which stage, and what is done with it."""
+
+    account: str
+    at: float
+    stage: str
+    acts: tuple[Act, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replica:
+    """One process of a service that is started again whenever it dies; *deaths* in so many steps each."""
+
+    service: str
+    deaths: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outage:
+    """Something fails, or a person at the console acts, so long after the beginning."""
+
+    at: float
+    kind: str
+    target: str
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """One history.
+
+    Attributes:
+        seed: Of what is drawn while it is played.
+        faulty_seconds: How long people and faults act.
+        lists_pending: Coderbyte lists pending invites, so that Trellis may send an invite in doubt again.
+        sluggish: The vendors are slow.
+        least_messages: People act a little more until so many messages were under way.
+        without: Kinds of `CUTTABLE` that do not happen.
+    """
+
+    seed: int
+    faulty_seconds: float
+    lists_pending: bool
+    sluggish: bool
+    settle_seconds: int
+    replicas: tuple[Replica, ...]
+    lives: tuple[Life, ...]
+    outages: tuple[Outage, ...]
+    least_messages: int = LEAST_MESSAGES
+    without: frozenset[str] = frozenset()
+
+
+def draw_plan(seed: int) -> Plan:
+    """Return the history of *seed*."""
+    draw = random.Random(f"{seed} plan")  # noqa: S311 - a seed is what makes a history repeatable
+    is_large = draw.random() < LARGE
+    faulty_seconds = 150.0 if is_large else 50.0 + draw.random() * 80.0
+    return Plan(
+        seed=seed,
+        faulty_seconds=faulty_seconds,
+        lists_pending=draw.random() < 0.3,
+        sluggish=draw.random() < 0.3,
+        settle_seconds=draw.choice((0, 0, 4)),
+        replicas=tuple(_replicas(draw, is_large)),
+        lives=tuple(
+            _life(draw, account, faulty_seconds)
+            for account in ACCOUNTS
+            for _ in range(draw.choice((2, 2, 3) if is_large else (1, 1, 1, 1, 2)))
+        ),
+        outages=tuple(_outages(draw, faulty_seconds)),
+    )
+
+
+def _replicas(draw: random.Random, is_large: bool) -> list[Replica]:
+    replicas = []
+    for service in SERVICES:
+        for _ in range(draw.choice((1, 2) if is_large else (1, 1, 2))):
+            deaths = [draw.randrange(5, 250) for _ in range(draw.choice((0, 1, 1, 2, 3) if is_large else (0, 1)))]
+            replicas.append(Replica(service=service, deaths=tuple(deaths)))
+    return replicas
+
+
+def _life(draw: random.Random, account: str, faulty_seconds: float) -> Life:
+    stage = CODING if draw.random() < 0.3 else REVIEW
+    acts = []
+    if stage == REVIEW:
+        acts.append(Act(after=draw.choice((0.2, 1.0, draw.random() * 30.0)), kind="move", stage=CODING))
+    acts += [draw_act(draw, draw.expovariate(1 / 12.0)) for _ in range(draw.choice((0, 0, 1, 1, 2, 3)))]
+    return Life(account=account, at=draw.random() * 0.4 * faulty_seconds, stage=stage, acts=tuple(acts))
+
+
+def draw_act(draw: random.Random, after: float) -> Act:
+    """Return something that a person may do; what ends an application is rare."""
+    kind = draw.choice(_ACTS if draw.random() < 0.25 else _ACTS[:_COMMON])
+    stage = CODING if kind == "back" else draw.choice(("Recruiter Call", "Onsite", "Offer")) if kind == "move" else ""
+    return Act(after=after, kind="move" if kind == "back" else kind, stage=stage)
+
+
+def _outages(draw: random.Random, faulty_seconds: float) -> list[Outage]:
+    outages = [_outage(draw, draw.random() * 0.6 * faulty_seconds, "crash")]
+    if draw.random() < 0.5:
+        seconds = 10.0 + draw.random() * 30.0
+        outages.append(Outage(at=draw.random() * 30.0, kind="brake", target=draw.choice(ACCOUNTS), seconds=seconds))
+    at = outages[0].at
+    while (at := at + draw.expovariate(1 / 25.0)) < faulty_seconds:
+        outages.append(_outage(draw, at, draw.choice(_OUTAGES)))
+    return outages
+
+
+def _outage(draw: random.Random, at: float, kind: str) -> Outage:
+    of_account = kind in ("brake", "credential rejected", "order")
+    target = draw.choice(ACCOUNTS if of_account else SERVICES)
+    return Outage(at=at, kind=kind, target=target, seconds=draw.expovariate(1 / 8.0))
