@@ -56,3 +56,13 @@ def test_of_two_moves_in_one_second_long_after_the_creation_the_last_is_read_rat
     assert kinds(history.tell(entered(REVIEW, 5))) == ["ObservationRequested"]
     assert history.state.visit is not None
     assert history.state.visit.stage_id == CODING
+
+
+def test_of_two_readings_within_one_second_the_later_counts_in_whatever_order_they_come() -> None:
+    history = History()
+    history.tell(entered(CODING))
+    later = snapshot(None, 1 + 0.9 / 60, status=ApplicationStatus.REJECTED)
+    earlier = snapshot(CODING, 1 + 0.1 / 60)
+    for shown in (later, earlier):
+        history.tell(f.ApplicationObserved(application_id=APPLICATION, application=shown, observed_at=at(1.1)))
+    assert history.state.status is ApplicationStatus.REJECTED

@@ -15,7 +15,7 @@ from trellis.common.contracts import outcomes as o
 from trellis.common.contracts.facts import ApplicationSnapshot, ApplicationStatus, FoundBy
 from trellis.common.contracts.identifiers import ApplicationId, CandidateId, CommandId, Visit, command_id
 from trellis.workflow.domain import events as e
-from trellis.workflow.domain.application import Application, StageVisit, fold
+from trellis.workflow.domain.application import Application, StageVisit, fold, latest
 from trellis.workflow.domain.entering import Entry, accept, adopt, enter, enter_untold
 from trellis.workflow.domain.judging import judge_result, judge_stage_entry
 from trellis.workflow.domain.rules import Workflows
@@ -331,7 +331,7 @@ def _observed(
         if is_untold:
             return enter_untold(state, message.handled_at, reading, workflows)
         return [adopt(state, snapshot, status, reading.found_by, reading.entered_at)]
-    if _order(snapshot.last_activity_at, state.activity_at) == "late":
+    if _is_older(snapshot, reading, state):
         return [] if is_untold else [_note(message, "the reading is older than what is known already", None)]
     visit = state.visit
     if is_untold and visit is not None and _entered_before(visit, reading):
@@ -362,6 +362,14 @@ def _entered_before(visit: StageVisit, reading: f.ApplicationObserved) -> bool:
     if reading.entered_at is None or visit.entered_at is None:
         return False
     return reading.entered_at < visit.entered_at - ENTRY_TOLERANCE
+
+
+def _is_older(snapshot: ApplicationSnapshot, reading: f.ApplicationObserved, state: Application) -> bool:
+    """Whether more is known than was read. Readings bear milliseconds, so two of one second have an order."""
+    told, known = latest(snapshot.last_activity_at, reading.entered_at), state.activity_at
+    if snapshot.last_activity_at is None or told is None or known is None:
+        return False
+    return told < (known if told.microsecond else known.replace(microsecond=0))
 
 
 # -- deletions, merges
