@@ -66,3 +66,17 @@ def test_of_two_readings_within_one_second_the_later_counts_in_whatever_order_th
     for shown in (later, earlier):
         history.tell(f.ApplicationObserved(application_id=APPLICATION, application=shown, observed_at=at(1.1)))
     assert history.state.status is ApplicationStatus.REJECTED
+
+
+def test_two_visits_that_began_within_one_second_are_two_visits() -> None:
+    history = History()
+    history.tell(f.ApplicationCreated(application=snapshot(REVIEW)))
+    for stage, second in ((CODING, 0.1), (REVIEW, 0.8)):
+        moment = at(5 + second / 60)
+        shown = snapshot(stage, 5 + second / 60)
+        history.tell(
+            f.ApplicationObserved(application_id=APPLICATION, application=shown, observed_at=moment, entered_at=moment)
+        )
+    names = [event.visit for event in history.of(e.StageEntered)]
+    assert len(names) == len(set(names)) == 3
+    assert names[1][:-1] == names[2].partition(".")[0]

@@ -169,7 +169,14 @@ def _why_offered(reading: ApplicationObserved, handled_at: datetime) -> str:
 
 
 def _visit_name(state: Application, entered_at: datetime | None) -> Visit:
-    """Greenhouse's `entered_at` when it was read before the visit's first command, else our own count."""
-    if entered_at is not None:
-        return Visit(f"t{entered_at:%Y%m%dT%H%M%S}Z")
-    return Visit(f"n{state.visit_count + 1}")
+    """Greenhouse's `entered_at` when it was read before the visit's first command, else our own count.
+
+    By the second; of two visits that began within one second the second one's name has the milliseconds.
+    """
+    if entered_at is None:
+        return Visit(f"n{state.visit_count + 1}")
+    second = Visit(f"t{entered_at:%Y%m%dT%H%M%S}Z")
+    taken = {item.visit for item in state.commands.values()} | ({state.visit.name} if state.visit else set())
+    if second not in taken:
+        return second
+    return Visit(f"{second[:-1]}.{entered_at.microsecond // 1000:03d}Z")
