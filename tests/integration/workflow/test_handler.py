@@ -311,6 +311,22 @@ async def test_the_story_names_rule_version_values_and_why_the_others_did_not_fi
     assert any("41" in text for text in texts)
 
 
+async def test_a_timer_that_fires_while_a_rejection_is_taken_back_is_set_again(bench: Bench) -> None:
+    """The one transaction still sees the rejection, the other one's time was read before the timer was due."""
+    await bench.define(DOCUMENT | {"settle_s": 60})
+    rejected = snapshot(None, 0.5, status=f.ApplicationStatus.REJECTED)
+    await bench.handler().handle_batch([envelope(entered()), envelope(f.ApplicationRejected(application=rejected))])
+    bench.clock.time = at(1.01)
+    assert await bench.handler().fire_due() == 1
+    bench.clock.time = at(0.99)
+    await bench.handler().handle_batch([envelope(f.ApplicationUnrejected(application=snapshot(CODING, 0.8)))])
+    assert await bench.commands() == []
+    bench.clock.time = at(1.02)
+    assert await bench.handler().fire_due() == 1
+    (command,) = await bench.commands()
+    assert isinstance(command, SendInvite)
+
+
 async def test_late_timers_after_downtime_still_fire(bench: Bench) -> None:
     await bench.define(DOCUMENT | {"settle_s": 60})
     await bench.handler().handle_batch([envelope(entered())])

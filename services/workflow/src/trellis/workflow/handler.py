@@ -269,16 +269,7 @@ def _decide_one(stream: _Stream, told: _Told, workflows: Workflows) -> None:
         stream.version += 1
         for command in commands_for(stream.state, event):
             stream.commands.append((command, _command_envelope(told, command)))
-        if isinstance(event, e.StageEntered) and event.settle_due_at is not None:
-            stream.timers.append(
-                Timer(
-                    account=told.account,
-                    application_id=told.application_id,
-                    visit=event.visit,
-                    due_at=event.settle_due_at,
-                    correlationid=told.correlationid,
-                )
-            )
+    stream.timers += _settling(stream.state, events, told)
     stream.batches.append(
         Appended(
             account=told.account,
@@ -291,6 +282,26 @@ def _decide_one(stream: _Stream, told: _Told, workflows: Workflows) -> None:
             correlationid=told.correlationid,
         )
     )
+
+
+def _settling(state: Application, events: Sequence[e.Event], told: _Told) -> list[Timer]:
+    """Return the timer of an entry that is to settle: when it begins, and when the application is active again.
+
+    Then too, because the first may be firing at this moment for an application that it still sees rejected.
+    """
+    visit = state.visit
+    begins = any(isinstance(event, e.StageEntered | e.StatusChanged) for event in events)
+    if not begins or visit is None or visit.settled or visit.settle_due_at is None:
+        return []
+    return [
+        Timer(
+            account=told.account,
+            application_id=told.application_id,
+            visit=visit.name,
+            due_at=visit.settle_due_at,
+            correlationid=told.correlationid,
+        )
+    ]
 
 
 def _command_envelope(told: _Told, command: Command) -> Envelope:
