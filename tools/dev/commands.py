@@ -109,12 +109,12 @@ def faults(arguments: Sequence[str]) -> int:
 
 
 def mutate(arguments: Sequence[str]) -> int:
-    """Plant small mistakes in the cores and print the part their tests notice: mutate [MODULE …], --json."""
+    """Plant small mistakes in the cores and count what their tests notice; MODULE …, --json."""
     return testing.mutate(arguments)
 
 
 def fuzz(arguments: Sequence[str]) -> int:
-    """Drive the parsers with inputs that reach ever more of them: fuzz [TARGET …], --seconds S, --seed N, --json."""
+    """Feed the parsers what reaches ever more of them; TARGET …, --seconds S, --seed N, --json."""
     return testing.fuzz(arguments)
 
 

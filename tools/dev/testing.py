@@ -23,6 +23,8 @@ _SPELLED = (
 )
 
 
+_FUZZ_SECONDS = "30"
+"""For each parser, in `./dev test all`."""
 _LONG_PROOF_MINUTES = "6"
 """Long enough for every sort of fault and every failpoint."""
 
@@ -61,8 +63,9 @@ def lint(*, fix: bool = False) -> int:
 def test(arguments: Sequence[str]) -> int:
     """Run the tests the *arguments* name against the private servers; returns pytest's exit code.
 
-    With no level or path among them the static checks come first, and both count; with `all` and no other, a run of
-    `./dev faults` too, by itself, since it measures recoveries.
+    With no level or path among them the static checks come first, and both count; with `all` and no other, the
+    mutation of the cores, the fuzzing of the parsers and a run of `./dev faults` too, each by itself, since the last
+    measures recoveries.
     """
     environment = dict(os.environ)
     if "all" in arguments:
@@ -71,7 +74,7 @@ def test(arguments: Sequence[str]) -> int:
     chosen = any((ROOT / word.partition("::")[0]).exists() for word in rest if not word.startswith("-"))
     python = ensure_environment()
     lint_code = 0 if chosen else lint()
-    faults_code = faults(["--minutes", _LONG_PROOF_MINUTES]) if "all" in arguments and not chosen else 0
+    long_codes = _long_proofs() if "all" in arguments and not chosen else {}
     if chosen and all(word.startswith(_SERVERLESS) for word in rest if not word.startswith("-")):
         return run([str(python), "-m", "pytest", *rest], environment)
     if not any(word.startswith("-n") for word in rest) and not _is_narrow(rest):
@@ -79,10 +82,19 @@ def test(arguments: Sequence[str]) -> int:
     with shared_servers(DEV / "test") as servers:
         environment |= servers.test_environment()
         code = run([str(python), "-m", "pytest", *rest], environment)
-    for failed, what in ((lint_code, "the static checks"), (faults_code, "./dev faults")):
-        if failed:
-            say(f"{what} failed, see above")
-    return code or lint_code or faults_code
+    failed = [what for what, its in ({"the static checks": lint_code} | long_codes).items() if its]
+    for what in failed:
+        say(f"{what} failed, see above")
+    return code or (1 if failed else 0)
+
+
+def _long_proofs() -> dict[str, int]:
+    """Run what takes minutes and needs the machine for itself; return each command's exit code."""
+    return {
+        "./dev mutate": mutate([]),
+        "./dev fuzz": fuzz(["--seconds", _FUZZ_SECONDS]),
+        "./dev faults": faults(["--minutes", _LONG_PROOF_MINUTES]),
+    }
 
 
 def bench(arguments: Sequence[str]) -> int:

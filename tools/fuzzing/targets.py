@@ -110,6 +110,7 @@ def _report(body: bytes) -> None:
     reports = [parse_report(entry) for entry in entries]
     for raw, report in zip(entries, reports, strict=True):
         result = to_result(report, Options(), attempt_count=1, time_expired=None)
+        _can_be_stored(*report.keys, report.link, report.internal_id, report.assessment_name)
         json.dumps([result.score, result.minutes_taken, result.qualifying_score], allow_nan=False)
         if raw.get("final_score") is None and result.score is not None:
             raise Broken("a score that nobody gave")
@@ -118,6 +119,12 @@ def _report(body: bytes) -> None:
     for policy in PickAttempt:
         if (pick_attempt(reports, policy) is None) is bool(reports):
             raise Broken("no attempt counts")
+
+
+def _can_be_stored(*texts: str | None) -> None:
+    for text in texts:
+        if b"\x00" in (text or "").encode():
+            raise Broken("a text that the database does not take")
 
 
 def _answer(body: bytes) -> None:

@@ -394,3 +394,8 @@ def test_each_kind_of_repeat_has_its_words(duplicate: Duplicate) -> None:
     said = judge_look_up(shows=False, listing_read=False, retries=0, options=Options(duplicate=duplicate))
     assert isinstance(said, CannotTell)
     assert "sending again" in said.remedy
+
+
+def test_a_success_whose_link_is_no_text_is_a_success_all_the_same() -> None:
+    body = b'{"status": "success", "data": {"candidates": [{"url": "https://x/\\ud800"}]}}'
+    assert isinstance(classify(Answered(status=200, body=body), WHO, NOW), Succeeded)

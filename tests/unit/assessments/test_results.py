@@ -441,3 +441,28 @@ def test_a_truth_has_several_forms(value: object, flag: bool | None) -> None:
 @pytest.mark.parametrize("value", [None, "", 20260304, "soon", True])
 def test_what_is_no_text_of_a_time_is_none(value: object) -> None:
     assert as_time(value) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (" a ", "a"),
+        ("", None),
+        (7, "7"),
+        (True, None),
+        (None, None),
+        ("a\ud800\x00b", "a\ufffd\ufffdb"),
+        ("\U0001f600", "\U0001f600"),
+    ],
+)
+def test_text_is_what_can_be_encoded_and_stored(value: object, text: str | None) -> None:
+    assert as_text(value) == text
+
+
+def test_a_report_with_halves_of_signs_can_be_told() -> None:
+    raw = dict.fromkeys(("report_link", "username", "test_id", "display_name", "internal_id", "email"), "�")
+    report = parse_report(raw)
+    assert all(
+        text.encode()
+        for text in (*report.keys, report.link or "", report.assessment_name or "", report.internal_id or "")
+    )

@@ -7,7 +7,10 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trellis.greenhouse_actions.domain.reconciling import LONGEST, SHORTEST, Pace, halved, next_step
+from trellis.common.contracts.facts import ApplicationStatus
+from trellis.common.contracts.identifiers import ApplicationId, CandidateId, StageId
+from trellis.greenhouse_actions.domain.readings import ApplicationView, ChangeField
+from trellis.greenhouse_actions.domain.reconciling import LONGEST, SHORTEST, Pace, halved, merged, next_step
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 spans = st.timedeltas(min_value=timedelta(), max_value=timedelta(days=3))
@@ -41,3 +44,29 @@ def test_the_mark_never_goes_back_when_the_clock_does() -> None:
 def test_a_window_that_is_too_full_is_halved_down_to_a_minute() -> None:
     assert halved(LONGEST) == LONGEST / 2
     assert halved(SHORTEST) == SHORTEST
+
+
+def test_the_pace_of_an_account_that_sets_none_is_the_documented_one() -> None:
+    assert Pace() == Pace(
+        fields=(ChangeField.UPDATED_AT, ChangeField.LAST_ACTIVITY_AT),
+        interval=timedelta(seconds=600),
+        overlap=timedelta(seconds=600),
+        delay=timedelta(seconds=60),
+        act_within=timedelta(hours=24),
+        depth=timedelta(hours=24),
+    )
+    assert (timedelta(hours=6), timedelta(seconds=60)) == (LONGEST, SHORTEST)
+
+
+def test_each_application_of_several_lists_counts_once_as_it_was_read_last() -> None:
+    def view(ident: int, stage: int) -> ApplicationView:
+        return ApplicationView(
+            id=ApplicationId(ident),
+            candidate_id=CandidateId(1),
+            job_id=None,
+            status=ApplicationStatus.ACTIVE,
+            stage_id=StageId(stage),
+        )
+
+    assert merged([[view(9, 1), view(2, 1)], [view(9, 2)], []]) == [view(2, 1), view(9, 2)]
+    assert merged([]) == []

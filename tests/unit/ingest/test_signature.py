@@ -142,6 +142,10 @@ def test_what_a_jwt_library_issues_verifies() -> None:
         (WITHOUT_IAT.rsplit(".", 1)[0], "signature_malformed"),
         (WITHOUT_IAT + ".x", "signature_malformed"),
         ("a.b.c", "signature_malformed"),
+        ("eHg.eHg.AA", "signature_malformed"),  # base64 of what is no JSON
+        (WITHOUT_IAT.rsplit(".", 1)[0] + ".A", "signature_malformed"),
+        (WITHOUT_IAT.rsplit(".", 1)[0] + ".\u00e9\u00e9\u00e9\u00e9", "signature_malformed"),
+        (WITHOUT_IAT.rsplit(".", 1)[0] + ".A+/=", "signature_malformed"),
         ("", "signature_malformed"),
         ("e30." * 2000, "signature_malformed"),
         (token({"iss": "northwindhiring", "exp": "soon"}), "claim_malformed"),
@@ -204,7 +208,10 @@ def test_a_token_without_expiry_is_refused_only_where_the_account_says_so() -> N
 
 @pytest.mark.parametrize(("length", "reason"), [(4096, "signature_wrong"), (4097, "signature_malformed")])
 def test_a_token_may_be_four_thousand_and_ninety_six_bytes_long(length: int, reason: str) -> None:
-    signing = WITHOUT_IAT.rsplit(".", 1)[0]
+    """Both are well formed but for their length: a signature of 46 or 47 signs, zeros all of them."""
+    signing = next(
+        signing for size in range(3000) if len(signing := token({"iss": "x" * size}).rpartition(".")[0]) == 4096 - 47
+    )
     with pytest.raises(SignatureRejected) as caught:
         bearer(f"{signing}.{'A' * (length - len(signing) - 1)}")
     assert str(caught.value) == reason

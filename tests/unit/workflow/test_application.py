@@ -347,3 +347,11 @@ def test_a_request_becomes_its_command_with_all_that_it_says(event: e.Event, com
 
 def test_what_requests_nothing_becomes_no_command() -> None:
     assert commands_for(STATE, entry(stage_id=CALL)) == []
+
+
+def test_an_offer_stands_until_the_application_is_told_of_otherwise() -> None:
+    offer = e.EntryOffered(visit=Visit("n1"), pins={}, went_live={}, reason="old")
+    offered = evolve(evolve(START, adopted()), offer)
+    assert offered.offered == "n1"
+    assert evolve(offered, entry()).offered is None
+    assert evolve(offered, adopted()).offered is None

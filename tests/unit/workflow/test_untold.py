@@ -277,3 +277,54 @@ def test_deciding_again_gives_the_same(entry: f.ApplicationObserved) -> None:
         for number, event in enumerate(history.tell(entry), 1)
     ]
     assert redecide(ACCOUNT, APPLICATION, log, history.workflows.versions) == []
+
+
+@pytest.mark.parametrize(("seconds", "is_earlier"), [(-1, False), (-1.5, True), (0, False)])
+def test_a_visit_from_before_the_present_one_is_no_news(seconds: float, is_earlier: bool) -> None:
+    history = History()
+    history.tell(entered(CODING, 0))
+    told = history.tell(found(CALL, 5, entered_minutes=seconds / 60))
+    assert (told == []) is is_earlier
+
+
+def test_only_the_reconciler_finds_a_visit_from_before_the_present_one_no_news() -> None:
+    history = History()
+    history.tell(entered(CODING, 0))
+    read = replace(found(CALL, 5, entered_minutes=-5), found_by=FoundBy.READING)
+    assert kinds(history.tell(read)) == ["StageEntered"]
+
+
+def test_a_visit_without_a_time_is_not_earlier_than_another() -> None:
+    history = History()
+    history.tell(entered(CODING, None))
+    assert kinds(history.tell(found(CALL, 5, entered_minutes=-5)))[0] == "StageEntered"
+
+
+def test_an_application_adopted_without_a_stage_is_entered_as_found() -> None:
+    history = History()
+    history.tell(f.ApplicationUpdated(application=snapshot(None, 0)))
+    assert kinds(history.tell(found(CODING, 5, entered_minutes=5)))[0] == "StageEntered"
+
+
+def test_an_entry_completes_the_adopted_visit_under_its_name() -> None:
+    history, yes = offered()
+    assert yes.visit == "t20261123T080000Z"
+    history.tell(yes)
+    assert history.state.visit is not None
+    assert (history.state.visit.name, history.state.visit_count) == (yes.visit, 1)
+
+
+def test_a_reading_that_names_no_time_to_act_within_is_offered() -> None:
+    history = went_live(60)
+    assert kinds(history.tell(replace(found(), act_within_s=None))) == ["ApplicationAdopted", "EntryOffered"]
+    (offer,) = history.of(e.EntryOffered)
+    assert isinstance(offer, e.EntryOffered)
+    assert offer.reason == "it entered the stage before the workflow went live"
+
+
+def test_an_entry_exactly_as_old_as_is_acted_upon_is_not_called_too_old() -> None:
+    history = went_live(60)
+    history.tell(found(), handled=at(24 * 60))
+    (offer,) = history.of(e.EntryOffered)
+    assert isinstance(offer, e.EntryOffered)
+    assert offer.reason == "it entered the stage before the workflow went live"

@@ -14,12 +14,13 @@ from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.constructor import ConstructorError, DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, StreamMark, YAMLError
 from ruamel.yaml.events import (
+    CollectionStartEvent,
     Event,
     MappingEndEvent,
     MappingStartEvent,
+    NodeEvent,
     ScalarEvent,
     SequenceEndEvent,
-    SequenceStartEvent,
 )
 
 from trellis.common.errors import TrellisError
@@ -79,16 +80,13 @@ def load(text: str) -> CommentedMap:
 
 
 def _checked(events: Iterator[Event]) -> Iterator[ScalarEvent]:
-    """Yield the scalars without quotes, after a look at every event's bounds and tag."""
-    depth = 0
+    """Yield the scalars without quotes, after a look at every event's place, bounds and tag."""
+    places = _Places()
     for count, event in enumerate(events):
         if count > MOST_VALUES:
             raise _at(event.start_mark, f"expected at most {MOST_VALUES} keys and values")
-        if isinstance(event, MappingStartEvent | SequenceStartEvent):
-            depth += 1
-        elif isinstance(event, MappingEndEvent | SequenceEndEvent):
-            depth -= 1
-        if depth > DEEPEST:
+        places.take(event)
+        if places.depth > DEEPEST:
             raise _at(event.start_mark, f"expected at most {DEEPEST} mappings and lists within each other")
         if getattr(event, "ctag", None) is not None:
             raise _at(event.start_mark, "expected a value without a tag; take the `!…` away")
@@ -96,6 +94,30 @@ def _checked(events: Iterator[Event]) -> Iterator[ScalarEvent]:
             if len(event.value) > _LONGEST_PLAIN:
                 raise _at(event.start_mark, f"expected quotes around a text of more than {_LONGEST_PLAIN} signs")
             yield event
+
+
+class _Places:
+    """Where in the tree the events are: how deep, and whether a key comes next."""
+
+    def __init__(self) -> None:
+        self._key_is_next: list[bool | None] = []  # for each mapping; None for a list
+
+    @property
+    def depth(self) -> int:
+        """How many mappings and lists are open."""
+        return len(self._key_is_next)
+
+    def take(self, event: Event) -> None:
+        """Follow one event; a key that is no text is refused, since no mapping could hold it."""
+        if isinstance(event, MappingEndEvent | SequenceEndEvent):
+            self._key_is_next.pop()
+        elif isinstance(event, NodeEvent):
+            if self._key_is_next and self._key_is_next[-1] is not None:
+                if self._key_is_next[-1] and not isinstance(event, ScalarEvent):
+                    raise _at(event.start_mark, "expected a key that is a text")
+                self._key_is_next[-1] = not self._key_is_next[-1]
+            if isinstance(event, CollectionStartEvent):
+                self._key_is_next.append(True if isinstance(event, MappingStartEvent) else None)
 
 
 def _unreadable(scalars: list[ScalarEvent]) -> StreamMark | None:

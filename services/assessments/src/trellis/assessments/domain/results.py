@@ -8,6 +8,7 @@ Source: Coderbyte fact sheet, sections 3.4 and 5.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -98,6 +99,7 @@ _SCORES: Final = {
 }
 _MOST_MINUTES: Final = 366 * 24 * 60
 """No attempt takes a year: what says so counts something else."""
+_NO_TEXT: Final = re.compile("[\ud800-\udfff\x00]")
 _VISIBLE: Final = ("score", "code_score", "mc_score", "qualified", "qualifying_score", "integrity")
 
 
@@ -265,12 +267,16 @@ def as_flag(value: object) -> bool | None:
 
 
 def as_text(value: object) -> str | None:
-    """Return trimmed text, or None when there is none; a number counts as its digits."""
+    """Return trimmed text, or None when there is none; a number counts as its digits.
+
+    JSON may hold signs that no text can: halves of a pair and the sign zero, which neither an encoder nor the
+    database takes. They become the sign for what cannot be read.
+    """
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if not isinstance(value, str):
         return None
-    return value.strip() or None
+    return _NO_TEXT.sub("\ufffd", value).strip() or None
 
 
 def as_time(value: object) -> datetime | None:
