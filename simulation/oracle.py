@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from simulation.world import World
 
 READING_SECONDS = 10.0
-UNDER_WAY_SECONDS = 60.0
-"""How long making an invite ready may take, with a process frozen before its commit."""
 BEGUN_SECONDS = 4.0
 """How long after it was begun a request may still leave; the braking waits for no more."""
 CODING, AFTER_CODING = "Coding Assessment", "Onsite"
@@ -241,7 +239,9 @@ def _nothing_kept(world: World) -> Iterator[str]:
     for invite in world.memories["assessments"].table("invite").values():
         person = invite["account"], invite["candidate_id"]
         at = world.erased.get(person)
-        if at is None or person in world.merged or invite["prepared_at"] > world.at(at - UNDER_WAY_SECONDS):
+        if at is None or person in world.merged:
+            continue
+        if world.made_ready.get((invite["command_id"], invite["prepared_at"]), 0.0) > at:
             continue
         if invite["address"] is not None:
             yield f"P8: the address of candidate {invite['candidate_id']} of {invite['account']} is kept"

@@ -65,6 +65,7 @@ class World:
         deleted: Applications that a person deleted.
         erased: Candidates that were deleted, or anonymised and have no address since, and when.
         merged: Candidates into whom others were merged.
+        made_ready: When the commit came that made an invite ready to leave, by its command and the time in its row.
         reviewed: The score that a reviewer gave last, of addresses whose webhook of it got through.
         story: What happened: when, a format and what goes into it.
         coverage: What was met.
@@ -88,6 +89,7 @@ class World:
         self.story: list[tuple[float, str, tuple[object, ...]]] = []
         self.deleted: set[tuple[AccountId, ApplicationId]] = set()
         self.merged: set[tuple[AccountId, CandidateId]] = set()
+        self.made_ready: dict[tuple[UUID, datetime], float] = {}
         self.erased: dict[tuple[AccountId, CandidateId], float] = {}
         self.reviewed: dict[tuple[AccountId, str], int] = {}
         self.lists_pending = plan.lists_pending
@@ -117,10 +119,6 @@ class World:
         self.changes: dict[tuple[AccountId, ApplicationId], list[tuple[float, StageId | None, bool]]] = {}
 
     # -- time and chance
-
-    def at(self, seconds: float) -> datetime:
-        """Return the time so long after the beginning."""
-        return EPOCH + timedelta(seconds=seconds)
 
     def now(self) -> datetime:
         """Return the simulated time."""
@@ -254,6 +252,8 @@ class World:
             for table in tables:
                 if table in waiting:
                     waiting[table].look_soon()
+            for ident, row in memory.table("invite").items() if "invite" in tables else ():
+                self.made_ready.setdefault((ident, row["prepared_at"]), self.loop.time())
             if "pause" in tables:
                 self.paused |= {row["account"] for row in memory.table("pause").values()}
 
