@@ -67,6 +67,7 @@ KINDS = (
     Kind("relay", "outbox", _unsent),
     Kind("reports", "invite", lambda row: _later(row, "poll_at")),
     Kind("observer", "observation", lambda row: _later(row, "due_at")),
+    Kind("reconciler", "reconciliation", lambda row: _later(row, "due_at")),
     Kind("timers", "timer", _timer),
     Kind("drain", "spool", _spooled),
 )

@@ -42,7 +42,7 @@ THINGS: Final[dict[str, tuple[str, ...]]] = {
 _LATE = "a late answer: only a worker frozen past its deadline records one, which is rare"
 _NO = "no vendor of a history refuses a write for good yet"
 _PERSON = "rare: a person is there only now and then, and orders only what is held"
-_RECONCILER = "the reconciler is not in histories yet"
+_OLD = "a history lasts minutes: no entry in it is too old to be acted upon"
 EXCEPTED: Final[dict[str, str]] = {
     **{f"{state} + {no}": _NO for state in ("waiting", "attempting", "unknown", "in_doubt", "parked") for no in _NOES},
     **{f"{state} + {word}": _LATE for state in ("waiting", "unknown", "parked") for word in _ANSWERS},
@@ -50,7 +50,7 @@ EXCEPTED: Final[dict[str, str]] = {
     **dict.fromkeys(("waiting + evidence", "parked + evidence"), _LATE),
     **dict.fromkeys(("unknown + overtaken", "unknown + blocked"), "rare: it is overtaken while it is looked up"),
     **dict.fromkeys(("waiting + dropped", "in_doubt + resent", "in_doubt + dropped", "parked + dropped"), _PERSON),
-    **dict.fromkeys(("entry.accepted", "reconciler.after_portion"), _RECONCILER),
+    "entry.accepted": _OLD,
 }
 """What some hundred histories need not meet, with the reason."""
 

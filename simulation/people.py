@@ -246,12 +246,15 @@ class People:
     def _changed(self, account: AccountId, application: ApplicationId) -> None:
         """Date the change as Greenhouse does, and note the truth for the oracle."""
         greenhouse, world = self.world.greenhouses[account], self.world
-        view = replace(greenhouse.truth[application], last_activity_at=world.now())
+        view = replace(greenhouse.truth[application], last_activity_at=world.now(), updated_at=world.now())
         greenhouse.truth[application] = view
         is_active = view.status is ApplicationStatus.ACTIVE
         world.changes.setdefault((account, application), []).append((world.loop.time(), view.stage_id, is_active))
 
     def _tell_application(self, account: AccountId, application: ApplicationId, action: str) -> None:
+        if self.world.reconciles and self.world.chance(0.2, "webhook lost"):
+            self.world.tell("{}: {} of {} is never told", account, action, application)
+            return
         self._tell(account, action, webhooks.application_payload(self.world.greenhouses[account].truth[application]))
 
     def _tell(self, account: AccountId, action: str, payload: dict[str, Any]) -> None:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 REVIEW, CODING, AFTER_CODING = "Application Review", "Coding Assessment", "Onsite"
 ACCOUNTS = ("acme", "globex")
 SERVICES = ("ingest", "workflow", "assessments", "greenhouse-actions")
+RECONCILED = 0.3
+"""Part of the histories in which the reconciler runs: there is more to do in them."""
 LARGE = 0.06
 """Part of the histories that are large."""
 LEAST_MESSAGES = 20
@@ -79,6 +81,7 @@ class Plan:
         faulty_seconds: How long people and faults act.
         lists_pending: Coderbyte lists pending invites, so that Trellis may send an invite in doubt again.
         sluggish: The vendors are slow.
+        reconciles: Greenhouse is compared with the log, and some of its webhooks never come.
         least_messages: People act a little more until so many messages were under way.
         without: Kinds of `CUTTABLE` that do not happen.
     """
@@ -91,6 +94,7 @@ class Plan:
     replicas: tuple[Replica, ...]
     lives: tuple[Life, ...]
     outages: tuple[Outage, ...]
+    reconciles: bool = False
     least_messages: int = LEAST_MESSAGES
     without: frozenset[str] = frozenset()
 
@@ -113,6 +117,7 @@ def draw_plan(seed: int) -> Plan:
             for _ in range(draw.choice((2, 2, 3) if is_large else (1, 1, 1, 1, 2)))
         ),
         outages=tuple(_outages(draw, faulty_seconds)),
+        reconciles=draw.random() < RECONCILED,
     )
 
 

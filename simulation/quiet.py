@@ -27,7 +27,18 @@ def is_quiet(world: World) -> bool:
         and not any(row["state"] in _OPEN for memory in memories for row in memory.table("intent").values())
         and not any((queue.ready or queue.unacked) and not queue.is_dead for queue in world.broker.queues.values())
         and not _is_result_awaited(world)
+        and not (world.reconciles and _is_compared_late(world))
     )
+
+
+def _is_compared_late(world: World) -> bool:
+    """Whether something in Greenhouse changed that was not compared with the log yet."""
+    marks = world.memories["greenhouse-actions"].table("reconciliation")
+    for (account, _), changes in world.changes.items():
+        row = marks.get(account)
+        if row is None or row["mark"] is None or row["mark"] <= world.at(changes[-1][0]):
+            return True
+    return False
 
 
 def _is_result_awaited(world: World) -> bool:

@@ -40,6 +40,7 @@ from trellis.common.ledger.runner import Runner
 from trellis.common.runtime.clock import SystemClock
 from trellis.common.runtime.metrics import Metrics
 from trellis.common.store.outbox import Relay
+from trellis.greenhouse_actions.adapters.measures import Measures
 from trellis.greenhouse_actions.domain.invites import Asked, Invitable
 from trellis.greenhouse_actions.effects import MoveEffect, NoteEffect
 from trellis.greenhouse_actions.handler import Handler as ActionsHandler
@@ -47,6 +48,7 @@ from trellis.greenhouse_actions.invites import Invites
 from trellis.greenhouse_actions.observer import SOURCE as ACTIONS_SOURCE
 from trellis.greenhouse_actions.observer import Observer
 from trellis.greenhouse_actions.reading import Reader
+from trellis.greenhouse_actions.reconciler import Reconciler
 from trellis.ingest.delivery import Outlet
 from trellis.ingest.endpoints import Endpoints, Vendor
 from trellis.ingest.receiver import Limits, Receiver
@@ -205,9 +207,23 @@ def _greenhouse_actions(world: World, process: Process) -> Running:
     observer = Observer(known, harvests, pauses, relay, SystemClock())
     handler = ActionsHandler(session, ledger, known, runner, observer, relay)
     consumer = Consumer(cast(Any, link), publisher, GREENHOUSE_ACTIONS, handler.handle, _METRICS, batch_size=20)
-    _go(process, consumer.run, runner.run, relay.run, observer.run)
+    stored = gt.MemoryReconciliations(session, world.connections)
+    reconciler, woken = Reconciler(stored, harvests, pauses, relay, Measures(_METRICS)), asyncio.Event()
+
+    async def reconcile() -> None:
+        while world.reconciles:
+            try:
+                while await reconciler.step():
+                    pass
+            except TransientError:
+                await asyncio.sleep(1.0)
+                continue
+            await woken.wait()
+            woken.clear()
+
+    _go(process, consumer.run, runner.run, relay.run, observer.run, reconcile)
     invites = Invites(harvests, pauses, pauses)
-    wakes = {"runner": runner.wake, "observer": observer.wake, "relay": relay.wake}
+    wakes = {"runner": runner.wake, "observer": observer.wake, "relay": relay.wake, "reconciler": woken.set}
     return Running("greenhouse-actions", process, link, wakes, invites)
 
 

@@ -92,6 +92,7 @@ class World:
         self.made_ready: dict[tuple[UUID, datetime], float] = {}
         self.erased: dict[tuple[AccountId, CandidateId], float] = {}
         self.reviewed: dict[tuple[AccountId, str], int] = {}
+        self.reconciles = plan.reconciles
         self.lists_pending = plan.lists_pending
         self.sluggish = plan.sluggish
         self.settle_seconds = plan.settle_seconds
@@ -288,7 +289,8 @@ def _organization(account: AccountId, lists_pending: bool) -> Organization:
 
 @cache
 def _connection(account: AccountId) -> Connection:
-    settings = ConnectionSettings.parse({"verify.second_read_s": 1, "credential.retry_s": 10})
+    often = {"reconcile.interval": 60, "reconcile.overlap": 30, "reconcile.delay": 1, "reconcile.depth": 600}
+    settings = ConnectionSettings.parse({"verify.second_read_s": 1, "credential.retry_s": 10} | often)
     return Connection(
         account=account,
         api_version="v3",

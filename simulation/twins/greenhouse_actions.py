@@ -9,11 +9,12 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from simulation.twins.ledger import MemoryLedger
-from simulation.twins.memory import Row, Session, is_free, tx
+from simulation.twins.memory import Row, Session, Transaction, is_free, tx
 from trellis.common.contracts.commands import Action
 from trellis.common.contracts.envelope import Envelope
 from trellis.common.contracts.facts import CandidateAnonymized, CandidateMerged
 from trellis.common.contracts.identifiers import AccountId, ApplicationId, CandidateId, JobId, StageId, Visit
+from trellis.common.errors import ConflictError
 from trellis.common.ledger.effects import Unauthorized
 from trellis.common.ledger.states import State
 from trellis.common.store.postgres import Connection as Database
@@ -24,6 +25,7 @@ from trellis.greenhouse_actions.domain.effects import OwnMove
 from trellis.greenhouse_actions.domain.readings import JobStage
 from trellis.greenhouse_actions.domain.stages import fixed_target
 from trellis.greenhouse_actions.questions import Question
+from trellis.greenhouse_actions.reconciliations import Claim, Progress
 
 _ENDED = (State.DONE, State.REFUSED, State.SUPERSEDED)
 _MOST_MERGES = 21
@@ -201,6 +203,117 @@ class MemoryStages:
             opened = tx(connection)
             await opened.lock("stages", (account, job))
             opened.put("stages", (account, job), {"stages": list(stages), "read_at": opened.now})
+
+
+class MemoryReconciliations:
+    """See `Reconciliations`; the twin of `ReconciliationStore`."""
+
+    def __init__(self, session: Session, accounts: Iterable[AccountId]) -> None:
+        self._session = session
+        self._accounts = sorted(accounts)
+
+    async def claim(self, lease: timedelta) -> Claim | None:
+        """See `Reconciliations.claim`."""
+        async with self._session.transaction() as connection:
+            opened = tx(connection)
+            await opened.statement("claim an account")
+            for account in self._accounts:
+                if opened.get("reconciliation", account) is None:
+                    fresh = {"account": account, "mark": None, "longest": None, "due_at": opened.now}
+                    rest = {"lease_until": None, "tries": 0, "cause": "", "completed_at": None, "read_count": 0}
+                    await opened.insert("reconciliation", account, fresh | rest)
+            for account, row in sorted(opened.rows("reconciliation"), key=lambda item: item[1]["due_at"]):
+                due = row["due_at"] <= opened.now and is_free(row["lease_until"], opened.now)
+                if due and opened.free("reconciliation", account):
+                    opened.grab("reconciliation", account)
+                    fence = opened.now + lease
+                    opened.put("reconciliation", account, row | {"lease_until": fence})
+                    return Claim(
+                        account=account,
+                        mark=row["mark"],
+                        now=opened.now,
+                        longest=row["longest"],
+                        tries=row["tries"],
+                        fence=fence,
+                    )
+            return None
+
+    async def tell(self, claim: Claim, facts: Sequence[Envelope], lease: timedelta) -> Claim:
+        """See `Reconciliations.tell`."""
+        async with self._session.transaction() as connection:
+            opened = tx(connection)
+            await opened.statement("tell what was found")
+            row = await self._held(opened, claim)
+            fence = opened.now + lease
+            count = row["read_count"] + len(facts)
+            opened.put("reconciliation", claim.account, row | {"lease_until": fence, "read_count": count})
+            await self._session.put_out(connection, facts)
+        return replace(claim, fence=fence)
+
+    async def advance(self, claim: Claim, mark: datetime, *, wait: timedelta | None) -> None:
+        """See `Reconciliations.advance`."""
+        async with self._session.transaction() as connection:
+            opened = tx(connection)
+            await opened.statement("advance the mark")
+            row = await self._held(opened, claim)
+            if row["mark"] != claim.mark:
+                raise ConflictError("the mark was set back (simulated)")
+            moved = {"mark": mark, "longest": None, "tries": 0, "cause": "", "lease_until": None}
+            moved["due_at"] = opened.now + (wait or timedelta())
+            if wait is not None:
+                moved["completed_at"] = opened.now
+            opened.put("reconciliation", claim.account, row | moved)
+
+    async def postpone(self, claim: Claim, reason: str, wait: timedelta, longest: timedelta | None) -> None:
+        """See `Reconciliations.postpone`."""
+        async with self._session.transaction() as connection:
+            opened = tx(connection)
+            await opened.statement("postpone an account")
+            try:
+                row = await self._held(opened, claim)
+            except ConflictError:
+                return
+            later = {"due_at": opened.now + wait, "lease_until": None, "longest": longest}
+            told = {"tries": row["tries"] + 1, "cause": reason}
+            opened.put("reconciliation", claim.account, row | later | told)
+
+    async def set_back(self, account: AccountId, since: datetime) -> bool:
+        """See `Reconciliations.set_back`."""
+        async with self._session.transaction() as connection:
+            opened = tx(connection)
+            await opened.statement("set a mark back")
+            row = await opened.lock("reconciliation", account)
+            if row is None or row["mark"] is None or row["mark"] <= since:
+                return False
+            back = {"mark": since, "due_at": opened.now, "lease_until": None, "cause": ""}
+            opened.put("reconciliation", account, row | back)
+            return True
+
+    async def hurry(self, account: AccountId) -> None:
+        """See `Reconciliations.hurry`."""
+        async with self._session.transaction() as connection:
+            opened = tx(connection)
+            await opened.statement("hurry an account")
+            row = await opened.lock("reconciliation", account)
+            if row is not None:
+                opened.put("reconciliation", account, row | {"due_at": min(row["due_at"], opened.now)})
+
+    async def progress(self, account: AccountId | None = None) -> Sequence[Progress]:
+        """See `Reconciliations.progress`."""
+        async with self._session.acquired() as connection:
+            opened = tx(connection)
+            await opened.statement("progress")
+            return [
+                Progress(**{name: row[name] for name in Progress.__dataclass_fields__})
+                for known, row in sorted(opened.rows("reconciliation"))
+                if account in (None, known)
+            ]
+
+    async def _held(self, opened: Transaction, claim: Claim) -> Row:
+        row = await opened.lock("reconciliation", claim.account)
+        if row is None or row["lease_until"] != claim.fence:
+            raise ConflictError("another replica reconciles this account (simulated)")
+        return row
 
 
 class MemoryCandidates:

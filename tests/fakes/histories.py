@@ -131,9 +131,9 @@ class History:
     def state(self) -> Application:
         return fold(initial_state(ACCOUNT, APPLICATION), self.events)
 
-    def tell(self, data: Input, *, handled: datetime | None = None) -> list[e.Event]:
+    def tell(self, data: Input, *, handled: datetime | None = None, name: str | None = None) -> list[e.Event]:
         """Decide one message and record what follows."""
-        message = Message(name=type(data).__name__, data=data, handled_at=handled or at(0))
+        message = Message(name=name or type(data).__name__, data=data, handled_at=handled or at(0))
         new = decide(self.state, message, self.workflows)
         self.events += new
         return new

@@ -118,12 +118,23 @@ async def read_applications(
     unplaced = [view.id for view in shown.values() if view.is_active and view.stage_id is None]
     asked = [ident for ident, view in shown.items() if not view.prospect] if with_visits else unplaced
     rows = await harvest.current_stages(asked) if asked else {}
+    found = await joined(harvest, shown, rows)
+    absent = {ident: job for ident, job in wanted.items() if ident not in shown}
+    return Readings(read_at=read_at, applications=found, missing=await _missing(harvest, absent) if absent else {})
+
+
+async def joined(
+    harvest: Harvest, shown: Mapping[ApplicationId, ApplicationView], rows: Mapping[ApplicationId, StageRow]
+) -> dict[ApplicationId, ApplicationView]:
+    """Return the applications in *shown* with the *rows* of their visits, which were read after them.
+
+    Raises:
+        TransientError: One changes faster than it can be read.
+    """
     torn = [ident for ident, row in rows.items() if _is_torn(shown[ident], row)]
     if torn:
         shown, rows = await _read_whole(harvest, torn, dict(shown), dict(rows))
-    found = {ident: placed(view, rows.get(ident)) for ident, view in shown.items()}
-    absent = {ident: job for ident, job in wanted.items() if ident not in shown}
-    return Readings(read_at=read_at, applications=found, missing=await _missing(harvest, absent) if absent else {})
+    return {ident: _placed(view, rows.get(ident)) for ident, view in shown.items()}
 
 
 async def _read_whole(
@@ -160,7 +171,7 @@ def _is_torn(view: ApplicationView, row: StageRow) -> bool:
     return row.entered_at > view.last_activity_at
 
 
-def placed(view: ApplicationView, row: StageRow | None) -> ApplicationView:
+def _placed(view: ApplicationView, row: StageRow | None) -> ApplicationView:
     """Return *view* with its visit's *row*; the row was read later, so it knows better."""
     if row is None:
         return view

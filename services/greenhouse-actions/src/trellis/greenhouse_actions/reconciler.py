@@ -38,7 +38,7 @@ from trellis.greenhouse_actions.domain.requests import Route
 from trellis.greenhouse_actions.effects import DEFAULT_RETRY
 from trellis.greenhouse_actions.observer import SOURCE, snapshot
 from trellis.greenhouse_actions.pauses import Pauses, disproved_by
-from trellis.greenhouse_actions.reading import BLIND, placed
+from trellis.greenhouse_actions.reading import BLIND, joined
 from trellis.greenhouse_actions.reconciliations import Claim, Reconciliations
 
 log = structlog.get_logger()
@@ -141,7 +141,8 @@ class Reconciler:
         held = claim
         for some in _portions([view for view in changed if not view.prospect]):
             rows = await harvest.current_stages([view.id for view in some])
-            facts = [_fact(claim, placed(view, rows.get(view.id)), pace) for view in some]
+            whole = await joined(harvest, {view.id: view for view in some}, rows)
+            facts = [_fact(claim, view, pace) for view in whole.values()]
             held = await self._reconciliations.tell(held, facts, LEASE)
             failpoint("reconciler.after_portion")
             self._relay.wake()

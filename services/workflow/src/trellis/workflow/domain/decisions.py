@@ -325,36 +325,75 @@ def _observed(
         return []
     if snapshot is None:
         return [_note(message, "Greenhouse shows no such application", None)]
-    status = snapshot.status or state.status
-    is_untold = reading.found_by is FoundBy.RECONCILIATION
+    if reading.found_by is FoundBy.RECONCILIATION:
+        events = _reconciled(state, message, reading, snapshot, workflows)
+        return [*events, *_known_until(fold(state, events), message, snapshot)]
     if not state.known:
-        if is_untold:
-            return enter_untold(state, message.handled_at, reading, workflows)
-        return [adopt(state, snapshot, status, reading.found_by, reading.entered_at)]
+        return [adopt(state, snapshot, snapshot.status or state.status, reading.found_by, reading.entered_at)]
     if _is_older(snapshot, reading, state):
-        return [] if is_untold else [_note(message, "the reading is older than what is known already", None)]
+        return [_note(message, "the reading is older than what is known already", None)]
     visit = state.visit
-    if is_untold and visit is not None and _entered_before(visit, reading):
-        return []
     if snapshot.stage is not None and (visit is None or not _is_in(visit, snapshot) or _entered_anew(visit, reading)):
-        if is_untold:
-            return enter_untold(state, message.handled_at, reading, workflows)
         return _enter(state, message, snapshot, None, reading.entered_at, workflows)
+    return [
+        *_stands(state, message, snapshot, workflows),
+        _note(message, "the reading shows the stage visit that is known", snapshot.last_activity_at),
+    ]
+
+
+def _reconciled(
+    state: Application,
+    message: Message,
+    reading: f.ApplicationObserved,
+    snapshot: ApplicationSnapshot,
+    workflows: Workflows,
+) -> list[e.Event]:
+    """The reconciler reads whatever changed: what is known already is no news."""
+    visit, handled_at = state.visit, message.handled_at
+    if state.known and _is_older(snapshot, reading, state):
+        return []
+    if state.known and snapshot.stage is None:
+        return _stands(state, message, snapshot, workflows)
+    if visit is None or not _is_in(visit, snapshot):
+        if visit is not None and _entered_before(visit, reading):
+            return []
+        return enter_untold(state, handled_at, reading, workflows)
+    if visit.entry_seen:
+        if _entered_before(visit, reading):
+            return []
+        if _entered_anew(visit, reading):
+            return enter_untold(state, handled_at, reading, workflows)
+        return _stands(state, message, snapshot, workflows)
     events: list[e.Event] = []
+    if state.offered != visit.name:
+        events = enter_untold(state, handled_at, reading, workflows, adopted=visit.name)
+        if any(isinstance(event, e.StageEntered) for event in events):
+            return events
+    return [*events, *_stands(fold(state, events), message, snapshot, workflows)]
+
+
+def _known_until(state: Application, message: Message, snapshot: ApplicationSnapshot) -> list[e.Event]:
+    """Note how late the reading knows things: a webhook from before that comes later must not win."""
+    if _order(snapshot.last_activity_at, state.activity_at) != "newer":
+        return []
+    return [_note(message, "read by the reconciler; nothing else was untold", snapshot.last_activity_at)]
+
+
+def _stands(state: Application, message: Message, snapshot: ApplicationSnapshot, workflows: Workflows) -> list[e.Event]:
+    """What a reading within the known visit tells: its status, and whose it is."""
+    events: list[e.Event] = []
+    status = snapshot.status or state.status
     if status is not state.status:
         events.append(e.StatusChanged(status=status, activity_at=snapshot.last_activity_at))
         events += _settled_meanwhile(fold(state, events), message, snapshot, workflows)
-    events += _candidate_of(state, snapshot)
-    if not is_untold:  # the reconciler reads whatever changed: what is known already is no news
-        events.append(_note(message, "the reading shows the stage visit that is known", snapshot.last_activity_at))
-    return events
+    return [*events, *_candidate_of(state, snapshot)]
 
 
 def _entered_anew(visit: StageVisit, reading: f.ApplicationObserved) -> bool:
     if reading.entered_at is None or visit.entered_at is None:
         return False
-    is_untold = reading.found_by is FoundBy.RECONCILIATION
-    return reading.entered_at > visit.entered_at + (SAME_ENTRY if is_untold else ENTRY_TOLERANCE)
+    nearest = SAME_ENTRY if reading.found_by is FoundBy.RECONCILIATION else ENTRY_TOLERANCE
+    return reading.entered_at > visit.entered_at + nearest
 
 
 def _entered_before(visit: StageVisit, reading: f.ApplicationObserved) -> bool:

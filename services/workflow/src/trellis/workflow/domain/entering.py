@@ -98,12 +98,24 @@ def adopt(
 
 
 def enter_untold(
-    state: Application, handled_at: datetime, reading: ApplicationObserved, workflows: Workflows
+    state: Application,
+    handled_at: datetime,
+    reading: ApplicationObserved,
+    workflows: Workflows,
+    *,
+    adopted: Visit | None = None,
 ) -> list[e.Event]:
-    """Deal with a stage visit that no webhook told of.
+    """Deal with a stage visit whose entry no webhook told of.
 
     It is acted upon if the entry is recent and came after the workflow went live; else it is adopted, and
     offered for a person's yes where a rule would have acted.
+
+    Args:
+        state: The application before.
+        handled_at: The decider's clock.
+        reading: What the reconciler saw.
+        workflows: The account's.
+        adopted: The visit, when it is known already and only its entry is not.
     """
     snapshot = reading.application
     if snapshot is None:
@@ -113,14 +125,16 @@ def enter_untold(
     applying = [workflow for workflow in workflows.live if workflow.applies_to(job)]
     in_time = [one for one in applying if _is_in_time(one, reading, handled_at, workflows)]
     if in_time and snapshot.stage is not None:
-        entry = Entry(name=None, entered_at=reading.entered_at, handled_at=handled_at, found_by=reading.found_by)
+        entry = Entry(name=adopted, entered_at=reading.entered_at, handled_at=handled_at, found_by=reading.found_by)
         return enter(state, snapshot, entry, replace(workflows, live=tuple(in_time)))
-    adopted = adopt(state, snapshot, status, reading.found_by, reading.entered_at)
-    events: list[e.Event] = [adopted]
+    events: list[e.Event] = []
+    if adopted is None:
+        record = adopt(state, snapshot, status, reading.found_by, reading.entered_at)
+        events, adopted = [record], record.visit
     if snapshot.stage is None or status is not ApplicationStatus.ACTIVE or settle_of(applying, snapshot.stage) is None:
         return events
     offered = e.EntryOffered(
-        visit=adopted.visit,
+        visit=adopted,
         pins={workflow.name: workflow.version for workflow in applying},
         went_live={one.name: workflows.went_live[one.name] for one in applying if one.name in workflows.went_live},
         reason=_why_offered(reading, handled_at),
