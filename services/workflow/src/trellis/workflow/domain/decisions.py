@@ -326,6 +326,8 @@ def _observed(
     if snapshot is None:
         return [_note(message, "Greenhouse shows no such application", None)]
     if reading.found_by is FoundBy.RECONCILIATION:
+        if _is_overtaken(state, reading, snapshot):
+            return []
         events = _reconciled(state, message, reading, snapshot, workflows)
         return [*events, *_known_until(fold(state, events), message, snapshot)]
     if not state.known:
@@ -350,17 +352,11 @@ def _reconciled(
 ) -> list[e.Event]:
     """The reconciler reads whatever changed: what is known already is no news."""
     visit, handled_at = state.visit, message.handled_at
-    if state.known and _is_older(snapshot, reading, state):
-        return []
     if state.known and snapshot.stage is None:
         return _stands(state, message, snapshot, workflows)
     if visit is None or not _is_in(visit, snapshot):
-        if visit is not None and _entered_before(visit, reading):
-            return []
         return enter_untold(state, handled_at, reading, workflows)
     if visit.entry_seen:
-        if _entered_before(visit, reading):
-            return []
         if _entered_anew(visit, reading):
             return enter_untold(state, handled_at, reading, workflows)
         return _stands(state, message, snapshot, workflows)
@@ -370,6 +366,18 @@ def _reconciled(
         if any(isinstance(event, e.StageEntered) for event in events):
             return events
     return [*events, *_stands(fold(state, events), message, snapshot, workflows)]
+
+
+def _is_overtaken(state: Application, reading: f.ApplicationObserved, snapshot: ApplicationSnapshot) -> bool:
+    """Whether more is known than was read; when an adopted visit began is not known before it is read."""
+    visit = state.visit
+    if not state.known:
+        return False
+    if _is_older(snapshot, reading, state):
+        return True
+    if visit is None or snapshot.stage is None or not _entered_before(visit, reading):
+        return False
+    return visit.entry_seen or not _is_in(visit, snapshot)
 
 
 def _known_until(state: Application, message: Message, snapshot: ApplicationSnapshot) -> list[e.Event]:
