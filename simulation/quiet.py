@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from simulation.patching import EPOCH
 from simulation.twins.memory import has_unsent
 from trellis.common.ledger.states import State
 
@@ -36,7 +37,7 @@ def _is_compared_late(world: World) -> bool:
     marks = world.memories["greenhouse-actions"].table("reconciliation")
     for (account, _), changes in world.changes.items():
         row = marks.get(account)
-        if row is None or row["mark"] is None or row["mark"] <= world.at(changes[-1][0]):
+        if row is None or row["mark"] is None or row["mark"] <= EPOCH + timedelta(seconds=changes[-1][0]):
             return True
     return False
 
