@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 from simulation.loop import SeededLoop
 from simulation.patching import EPOCH, installed
+from simulation.plan import draw_plan
 from simulation.world import World
 from tests.fakes.ingest import FixedClock
 
@@ -37,8 +37,9 @@ def at(request: pytest.FixtureRequest) -> Iterator[Time]:
         yield Time(SystemClock(), asyncio.run)
         return
     loop = SeededLoop(random.Random(1))
-    with installed(loop.time, random.Random(2), Counter()):
-        clock = SystemClock() if request.param.startswith("shells") else World(1, loop)
+    world = World(draw_plan(1), loop)
+    with installed(world, random.Random(2)):
+        clock = SystemClock() if request.param.startswith("shells") else world
         yield Time(clock, loop.play)
     loop.close()
 
@@ -106,7 +107,7 @@ def test_the_clock_that_tests_move_tells_aware_utc_too() -> None:
 def test_after_a_history_the_machines_clock_is_back() -> None:
     loop = SeededLoop(random.Random(1))
     before = datetime.now(UTC)
-    with installed(loop.time, random.Random(2), Counter()):
+    with installed(World(draw_plan(1), loop), random.Random(2)):
         assert utc_now() == EPOCH
     loop.close()
     assert before <= utc_now() <= datetime.now(UTC)
