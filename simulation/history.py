@@ -74,7 +74,7 @@ def _play(plan: Plan) -> Outcome:
     loop = SeededLoop(schedule)
     world = World(plan, loop)
     try:
-        with installed(world, random.Random(f"{plan.seed} jitter")):  # noqa: S311
+        with installed(world, random.Random(f"{plan.seed} jitter")):  # noqa: S311 - the same
             try:
                 loop.play(_History(world, plan).run())
                 violations = oracle.judge(world)

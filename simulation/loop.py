@@ -65,7 +65,7 @@ class SeededLoop(asyncio.BaseEventLoop):
         """Return the simulated seconds since the history began."""
         return self._now
 
-    def call_soon(  # type: ignore[override]
+    def call_soon(  # type: ignore[override]  # returns a call of our own, not a handle
         self, callback: Callable[..., Any], *args: Any, context: Context | None = None
     ) -> Any:
         """Have *callback* called at this moment, after the caller.
@@ -79,7 +79,7 @@ class SeededLoop(asyncio.BaseEventLoop):
         self._ready.append(call)
         return call
 
-    def call_at(  # type: ignore[override]
+    def call_at(  # type: ignore[override]  # returns a call of our own, not a handle
         self, when: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
     ) -> Any:
         """Have *callback* called at the moment *when*."""
@@ -88,7 +88,7 @@ class SeededLoop(asyncio.BaseEventLoop):
         heapq.heappush(self._later, (when, self._number, call))
         return call
 
-    def call_later(  # type: ignore[override]
+    def call_later(  # type: ignore[override]  # returns a call of our own, not a handle
         self, delay: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
     ) -> Any:
         """Have *callback* called in *delay* seconds."""

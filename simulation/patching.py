@@ -25,7 +25,7 @@ from simulation.process import CURRENT
 from trellis.common.ledger import runner
 from trellis.common.runtime import clock
 from trellis.common.store import outbox
-from trellis.greenhouse_actions import observer
+from trellis.greenhouse_actions import polling
 
 if TYPE_CHECKING:
     from simulation.world import World
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 EPOCH = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 NEVER_POLL = 1e7
 """Seconds; the twins' own alarm replaces the poll."""
-_POLLS: tuple[Any, ...] = (runner, outbox, observer)
+_POLLS: tuple[Any, ...] = (runner, outbox, polling)
 
 
 class _Datetimes(type):
@@ -47,7 +47,7 @@ class _Datetime(datetime, metaclass=_Datetimes):
     truth: Callable[[], datetime]
 
     @classmethod
-    def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+    def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]  # a plain datetime, not Self
         """Return the simulated time."""
         return _Datetime.truth()
 
@@ -56,7 +56,7 @@ class _SkewedDatetime(_Datetime):
     """A `datetime` whose present is what the clock of the running process shows."""
 
     @classmethod
-    def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+    def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]  # a plain datetime, not Self
         """Return the simulated time as the process has it."""
         process, truth = CURRENT.get(), _Datetime.truth()
         return truth if process is None else truth + timedelta(seconds=process.skew_seconds)
@@ -79,7 +79,7 @@ class _TaskGroup(asyncio.TaskGroup):
 
     def __init__(self) -> None:
         super().__init__()
-        self._tasks = _InOrder()  # type: ignore[assignment]
+        self._tasks = _InOrder()  # type: ignore[assignment]  # asyncio has a set here
 
 
 @cache

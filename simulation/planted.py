@@ -90,7 +90,7 @@ def _cannot_tell_is_absent(put: _Put) -> None:
 
     def of_look_up(said: x.LookUp, intent: x.Intent, **more: Any) -> Change:
         doubtful = isinstance(said, x.CannotTell)
-        return real(x.NotSeen(reason="not seen", proof=True) if doubtful else said, intent, **more)  # type: ignore[arg-type]
+        return real(x.NotSeen(reason="not seen", proof=True) if doubtful else said, intent, **more)  # type: ignore[arg-type]  # whatever it is called with
 
     put(runner, "of_look_up", of_look_up)
 

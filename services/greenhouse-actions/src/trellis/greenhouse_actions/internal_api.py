@@ -106,7 +106,9 @@ class Api:
         """Show how far the account was compared with Greenhouse; 404 before its connection was ever compared."""
         found = await self.reconciliations.progress(account_of(request))
         if not found:
-            return web.json_response({"error": "this account was not compared with Greenhouse yet"}, status=404)
+            said = "this account was not compared with Greenhouse yet"
+            remedy = "it is within a minute of its connection being applied (`trellis apply`)"
+            return web.json_response({"error": said, "remedy": remedy}, status=404)
         return answer(asdict(found[0]))
 
     async def reconcile_again(self, request: web.Request) -> web.Response:

@@ -17,7 +17,7 @@ from trellis.common.backoff import full_jitter
 from trellis.common.contracts.envelope import Envelope
 from trellis.common.contracts.facts import ApplicationObserved, ApplicationSnapshot, Stage
 from trellis.common.contracts.identifiers import AccountId, stable_id
-from trellis.common.errors import ConflictError, StoreAwayError, TransientError
+from trellis.common.errors import StoreAwayError, TransientError
 from trellis.common.runtime.clock import Clock
 from trellis.common.store.outbox import Relay
 from trellis.greenhouse_actions.adapters.harvest import MOST_IDS, CredentialRejectedError, Harvests
@@ -26,13 +26,13 @@ from trellis.greenhouse_actions.domain.requests import Route
 from trellis.greenhouse_actions.effects import DEFAULT_RETRY
 from trellis.greenhouse_actions.known import Questions
 from trellis.greenhouse_actions.pauses import Pauses, disproved_by
+from trellis.greenhouse_actions.polling import drive
 from trellis.greenhouse_actions.questions import Question
 from trellis.greenhouse_actions.reading import read_applications
 
 log = structlog.get_logger()
 
 SOURCE: Final = "trellis/greenhouse-actions"
-POLL_SECONDS: Final = 0.5
 LEASE: Final = timedelta(seconds=60)
 _READ: Final = disproved_by(Route.APPLICATIONS, Route.APPLICATION_STAGES)
 
@@ -62,21 +62,7 @@ class Observer:
 
     async def run(self) -> None:
         """Answer until cancelled."""
-        while True:
-            try:
-                busy = await self.answer_due()
-            except (StoreAwayError, ConflictError) as error:
-                log.warning("observer.waiting", reason=str(error))
-                busy = 0
-                await asyncio.sleep(1.0)
-            if busy:
-                continue
-            try:
-                async with asyncio.timeout(POLL_SECONDS):
-                    await self._wake.wait()
-            except TimeoutError:
-                pass
-            self._wake.clear()
+        await drive("observer", self.answer_due, self._wake)
 
     async def answer_due(self) -> int:
         """Read what is asked for, up to 50 of each account in one call; return how many were taken up."""

@@ -20,7 +20,7 @@ from trellis.common.backoff import full_jitter
 from trellis.common.contracts.envelope import Envelope
 from trellis.common.contracts.facts import ApplicationObserved, FoundBy
 from trellis.common.contracts.identifiers import AccountId, stable_id
-from trellis.common.errors import ConflictError, StoreAwayError, TransientError
+from trellis.common.errors import StoreAwayError, TransientError
 from trellis.common.failpoints import failpoint
 from trellis.common.ledger.budget import Use
 from trellis.common.store.outbox import Relay
@@ -38,6 +38,7 @@ from trellis.greenhouse_actions.domain.requests import Route
 from trellis.greenhouse_actions.effects import DEFAULT_RETRY
 from trellis.greenhouse_actions.observer import SOURCE, snapshot
 from trellis.greenhouse_actions.pauses import Pauses, disproved_by
+from trellis.greenhouse_actions.polling import drive
 from trellis.greenhouse_actions.reading import BLIND, joined
 from trellis.greenhouse_actions.reconciliations import Claim, Reconciliations
 
@@ -45,7 +46,6 @@ log = structlog.get_logger()
 
 LEASE: Final = timedelta(minutes=5)
 """Longer than two lists and 50 stage visits take in a budget that is nearly used up."""
-POLL_SECONDS: Final = 1.0
 WORKERS: Final = 4
 """Accounts that one replica compares at once, so that one with a slow Greenhouse does not hold up the others."""
 _READ: Final = disproved_by(Route.APPLICATIONS, Route.APPLICATION_STAGES)
@@ -85,24 +85,7 @@ class Reconciler:
         """Compare until cancelled."""
         async with asyncio.TaskGroup() as group:
             for _ in range(WORKERS):
-                group.create_task(self._work())
-
-    async def _work(self) -> None:
-        while True:
-            try:
-                busy = await self.step()
-            except (StoreAwayError, ConflictError) as error:
-                log.warning("reconciler.waiting", reason=str(error))
-                busy = False
-                await asyncio.sleep(1.0)
-            if busy:
-                continue
-            try:
-                async with asyncio.timeout(POLL_SECONDS):
-                    await self._wake.wait()
-            except TimeoutError:
-                pass
-            self._wake.clear()
+                group.create_task(drive("reconciler", self.step, self._wake))
 
     async def step(self) -> bool:
         """Compare one window of the account that is due the longest; False when none is due.

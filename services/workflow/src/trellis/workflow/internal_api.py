@@ -127,7 +127,8 @@ class _Api:
             )
             if visit is None:
                 said = f"no entry of application {application} waits for a yes"
-                return web.json_response({"error": said}, status=404)
+                remedy = "`trellis offers list` shows those that do, `trellis why` what became of this one"
+                return web.json_response({"error": said, "remedy": remedy}, status=404)
             await outbox.put(connection, [_accepted(account, application, Visit(visit))])
         self._wake()
         return answer({"application_id": application, "visit": visit, "accepted": True}, status=202)
