@@ -223,6 +223,18 @@ def test_actions_without_use_tell_nothing_whatever_their_payload(action: str) ->
     assert not is_known(action)
 
 
+@pytest.mark.parametrize("identity", ["5700191003", " 5700191003 ", 5700191003.0])
+def test_an_id_written_as_text_or_fraction_is_the_number(identity: Any) -> None:
+    [envelope] = translated({"action": "update_candidate", "payload": {"candidate": {"id": identity}}})
+    assert envelope.data == facts.CandidateUpdated(candidate_id=CandidateId(5700191003))
+
+
+def test_a_fault_is_told_with_its_field_and_what_was_expected() -> None:
+    with pytest.raises(UnreadableBody) as caught:
+        translated({"action": "update_candidate", "payload": {"candidate": {"id": "Odessa"}}})
+    assert str(caught.value) == "wrong_shape: payload.candidate.id: Expected `int`, got `str`"
+
+
 @pytest.mark.parametrize("identity", ["x", None, 0, -1, True, 1.5, 2**63, [], {}])
 def test_an_id_that_is_none_makes_the_body_unreadable_and_the_error_holds_no_value(identity: Any) -> None:
     body = {"action": "update_candidate", "payload": {"candidate": {"id": identity, "first_name": "Odessa"}}}

@@ -136,11 +136,11 @@ def _fields(answer: Answer) -> dict[str, object]:
         fields["reason"] = answer.reason
     if answer.account is not None:
         fields["account"] = answer.account
-        fields["endpoint_id"] = str(answer.endpoint)
+        fields["endpoint_id"] = answer.endpoint
     if answer.delivery is not None:
-        fields["correlation_id"] = str(answer.delivery)
+        fields["correlation_id"] = answer.delivery
     if answer.fact is not None:
-        fields["message_id"] = str(answer.fact.id)
+        fields["message_id"] = answer.fact.id
         fields["message_type"] = answer.fact.type
         fields["application_id"] = application_of(answer.fact.data)
     return fields

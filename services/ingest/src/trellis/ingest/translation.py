@@ -10,9 +10,11 @@ import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
+
+from msgspec import structs
 
 from trellis.common.contracts import facts
 from trellis.common.contracts.envelope import Envelope, Message
@@ -26,7 +28,15 @@ from trellis.common.contracts.identifiers import (
     StageId,
     stable_id,
 )
-from trellis.ingest.webhooks import PAYLOADS, ApplicationShape, CoderbyteBody, GreenhouseBody, JobShape, UnreadableBody
+from trellis.ingest.webhooks import (
+    PAYLOADS,
+    ApplicationShape,
+    CoderbyteBody,
+    GreenhouseBody,
+    JobShape,
+    UnreadableBody,
+    values_of,
+)
 
 SOURCE: Final = "trellis/ingest"
 _FIELD_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -72,7 +82,11 @@ def delivery_id(endpoint: UUID, event_id: str, digest: str) -> UUID:
 
 
 def to_facts(body: GreenhouseBody, delivery: Delivery, rules: Rules) -> list[Envelope]:
-    """Return the facts that a webhook of Greenhouse's tells; none for an action without use for us."""
+    """Return the facts that a webhook of Greenhouse's tells; none for an action without use for us.
+
+    Raises:
+        UnreadableBody: A custom field that the account lists holds what is no text.
+    """
     if body.payload is None:
         return []
     return [_envelope(_TRANSLATIONS[body.action](body.payload, rules), delivery, body.action)]
@@ -175,9 +189,9 @@ def _snapshot(shape: ApplicationShape, rules: Rules) -> ApplicationSnapshot:
         stage=Stage(id=StageId(shape.current_stage.id), name=shape.current_stage.name) if shape.current_stage else None,
         status=_status(shape.status),
         prospect=bool(shape.prospect),
-        applied_at=shape.applied_at,
-        rejected_at=shape.rejected_at,
-        last_activity_at=shape.last_activity_at,
+        applied_at=_instant(shape.applied_at),
+        rejected_at=_instant(shape.rejected_at),
+        last_activity_at=_instant(shape.last_activity_at),
         source_id=shape.source.id if shape.source else None,
         department_ids=tuple(one.id for one in job.departments) if job else (),
         office_ids=tuple(one.id for one in job.offices) if job else (),
@@ -194,6 +208,17 @@ def _job(shape: ApplicationShape) -> JobShape | None:
     return shape.job
 
 
+def _instant(text: str | None) -> datetime | None:
+    """Return an instant, or None for what is none: a fact without its time beats no fact."""
+    if text is None:
+        return None
+    try:
+        parsed = datetime.fromisoformat(text)
+        return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
+    except (ValueError, OverflowError):  # the first hours of the year 1 east of Greenwich were in no year
+        return None
+
+
 def _status(word: str | None) -> ApplicationStatus | None:
     if not word:
         return None
@@ -207,14 +232,15 @@ def _custom_fields(shape: ApplicationShape, job: JobShape | None, listed: frozen
     if not listed:
         return {}
     sources = (
-        ("", shape.custom_fields),
-        ("candidate.", shape.candidate.custom_fields if shape.candidate else {}),
-        ("job.", job.custom_fields if job else {}),
+        ("", shape),
+        ("candidate.", shape.candidate),
+        ("job.", job),
     )
     return {
         prefix + key: _value(entry)
-        for prefix, values in sources
-        for key, entry in values.items()
+        for prefix, source in sources
+        if source is not None
+        for key, entry in values_of(source.custom_fields).items()
         if prefix + key in listed
     }
 
@@ -245,7 +271,7 @@ def _created(payload: Any, rules: Rules) -> Message:
 
 
 def _prospect(payload: Any, rules: Rules) -> Message:
-    snapshot = _snapshot(payload.application.model_copy(update={"prospect": True}), rules)
+    snapshot = _snapshot(structs.replace(payload.application, prospect=True), rules)
     return facts.ApplicationCreated(application=snapshot, counts_as_entry=False)
 
 

@@ -144,12 +144,12 @@ _ATTRIBUTES: Final = TypeAdapter(_Attributes)
 def encode(envelope: Envelope) -> bytes:
     """Return the JSON bytes of *envelope*; absent attributes are left out."""
     name = envelope.type
-    head: dict[str, str] = {
+    head: dict[str, object] = {
         "specversion": "1.0",
-        "id": str(envelope.id),
+        "id": envelope.id,
         "source": envelope.source,
         "type": name,
-        "time": envelope.time.isoformat().replace("+00:00", "Z"),
+        "time": envelope.time,
         "datacontenttype": "application/json",
         "dataschema": f"{_SCHEMA_PREFIX}{name}:v1",
         "accountid": envelope.accountid,
