@@ -196,9 +196,3 @@ async def test_accounts_do_not_see_each_other(sandbox: Sandbox) -> None:
     assert len(await sandbox.rows("applications")) == 1
     taken = {"name": "third", "greenhouse": {"client_id": "other-client"}}
     await sandbox.control("POST", "/accounts", taken, status=409)
-
-
-@pytest.mark.parametrize(("state", "status"), [("401", 401), ("404", 404), ("410", 410)])
-async def test_harvest_v1_has_ended_as_the_switch_says(sandbox: Sandbox, state: str, status: int) -> None:
-    await sandbox.switch("v1.state", state)
-    assert (await sandbox.call("GET", "/greenhouse/v1/jobs")).status == status

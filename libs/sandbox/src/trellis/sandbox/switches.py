@@ -50,7 +50,7 @@ SWITCHES: dict[str, Switch] = {
     ),
     "note.unknown_candidate": _choice("accept_201", "404", meaning="a note for nobody"),
     "note.body_rewrite": _choice("none", "trim", "escape_html", meaning="what is stored of a note's body"),
-    "note.v1_status": _choice(200, 201, meaning="accepted, without effect: Harvest v1 is not simulated"),
+    "note.v1_status": _choice(200, 201, meaning="status of a note written through v1"),
     "hook.event_id_on_retry": _choice("same", "new", meaning="Greenhouse-Event-ID of a redelivery"),
     "hook.schedule": _choice("2024_7", "2022_6", "support_25", meaning="waits between delivery attempts"),
     "hook.success": _choice("only_200", "any_2xx", meaning="which answers end a delivery"),
@@ -68,7 +68,10 @@ SWITCHES: dict[str, Switch] = {
     "rate.limit": _number(150, "calls a window and credential"),
     "rate.reset_style": _choice("rolling_now_plus_30", "window_end", meaning="X-RateLimit-Reset"),
     "rate.time_scale": _number(1, "simulated seconds that pass in one real second of the 30 s window"),
-    "v1.state": _choice("on", "401", "404", "410", "refused", meaning="what /greenhouse/v1 answers"),
+    "rate.v1_limit": _number(50, "calls of a v1 key in 10 s"),
+    "v1.state": _choice(
+        "on", "401", "404", "410", "refused", meaning="what Harvest v1 answers; all but on: it has ended"
+    ),
     "coderbyte.invite.duplicate_behaviour": _choice(
         "new_mail", "same_link", "error", meaning="what a second invite of one address does"
     ),

@@ -96,6 +96,10 @@ class World:
         """The account an OAuth client belongs to."""
         return next((a for a in self.accounts.values() if client_id in a.greenhouse.credentials), None)
 
+    def by_harvest_key(self, key: str) -> Account | None:
+        """The account a key to Harvest v1 belongs to."""
+        return next((a for a in self.accounts.values() if key and a.greenhouse.harvest_key.key == key), None)
+
     def by_token(self, token: str) -> Account | None:
         """The account an access token was handed out by, revoked or not."""
         return next((a for a in self.accounts.values() if token in a.greenhouse.tokens), None)

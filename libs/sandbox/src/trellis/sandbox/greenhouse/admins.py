@@ -91,6 +91,20 @@ def grant_scope(account: Account, body: Body) -> Json:
     return {"scopes": sorted(credential.scopes)}
 
 
+def revoke_permission(account: Account, body: Body) -> Json:
+    """Untick `permission` (such as `applications.move`) of the key to Harvest v1."""
+    key = account.greenhouse.harvest_key
+    key.permissions.discard(body.text("permission"))
+    return {"permissions": sorted(key.permissions)}
+
+
+def grant_permission(account: Account, body: Body) -> Json:
+    """Tick `permission` for the key to Harvest v1."""
+    key = account.greenhouse.harvest_key
+    key.permissions.add(body.text("permission"))
+    return {"permissions": sorted(key.permissions)}
+
+
 def drop_site_admin(account: Account, body: Body) -> Json:
     """Take Site Admin from `user_id` (default the first user, which is the service user)."""
     user = _user(account, body)
@@ -240,6 +254,8 @@ VERBS: dict[str, Verb] = {
         delete_job,
         revoke_scope,
         grant_scope,
+        revoke_permission,
+        grant_permission,
         drop_site_admin,
         give_site_admin,
         deactivate_user,

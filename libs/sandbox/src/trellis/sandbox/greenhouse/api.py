@@ -1,4 +1,4 @@
-"""Harvest v3's routes, and what all of them share: token, rate window, scope, faults, error bodies.
+"""Harvest v3's routes (v1's are in `v1.py`), and what all of them share: token, rate window, scope, faults, error bodies.
 
 Source: greenhouse.md sections 5 and 6.
 """
@@ -10,7 +10,8 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from trellis.sandbox.faults import Fault
-from trellis.sandbox.gate import TRACE, WORLD, admit, carry_out, cut_connection
+from trellis.sandbox.gate import TRACE, WORLD, admit, carry_out
+from trellis.sandbox.greenhouse import v1
 from trellis.sandbox.greenhouse.answers import REVOKED, Refusal, no_route, unauthorized
 from trellis.sandbox.greenhouse.auth import Access, identify, post_introspect, post_token
 from trellis.sandbox.greenhouse.lists import LISTS
@@ -40,7 +41,7 @@ def add_routes(app: web.Application) -> None:
     move = harvest("move", "harvest:applications:move", move_application)
     app.router.add_post(r"/greenhouse/v3/applications/{id:\d+}/move", move)
     app.router.add_route("*", "/greenhouse/v3/{rest:.*}", harvest("unknown", "", _no_such_route))
-    app.router.add_route("*", "/greenhouse/v1/{rest:.*}", harvest_v1)
+    v1.add_routes(app)
 
 
 def harvest(name: str, scope: str, effect: Effect) -> Handler:
@@ -74,22 +75,6 @@ def harvest(name: str, scope: str, effect: Effect) -> Handler:
         return response
 
     return handle
-
-
-async def harvest_v1(request: web.Request) -> web.StreamResponse:
-    """What is left of Harvest v1, by the switch `v1.state` of the first account.
-
-    A v1 key cannot be told from another here, so the switch of any account that moved it decides. Version 1 itself is
-    not simulated: `on` answers 501.
-    """
-    request[TRACE].route = "v1"
-    states = [account.switches.text("v1.state") for account in request.app[WORLD].accounts.values()]
-    state = next((state for state in states if state != "on"), "on")
-    if state == "refused":
-        return cut_connection(request)
-    if state == "on":
-        return Refusal(501, "Harvest v1 is not simulated").response()
-    return Refusal(int(state), "Harvest v1 has ended").response()
 
 
 def _anyone(access: Access) -> User:

@@ -44,6 +44,16 @@ class Credential:
 
 
 @dataclass
+class HarvestKey:
+    """The account's key to Harvest v1; it acts as nobody, each write names its user."""
+
+    key: str
+    permissions: set[str]
+    """Endpoints that are ticked for it."""
+    window: RateWindow = field(default_factory=RateWindow)
+
+
+@dataclass
 class Token:
     """An access token that was handed out."""
 

@@ -17,6 +17,7 @@ from trellis.sandbox.greenhouse.model import (
     Application,
     Candidate,
     Credential,
+    HarvestKey,
     Hook,
     Interview,
     Job,
@@ -47,6 +48,7 @@ class Greenhouse:
         self.users: dict[int, User] = {}
         self.credentials: dict[str, Credential] = {}
         self.tokens: dict[str, Token] = {}
+        self.harvest_key = HarvestKey("", set())
         self.jobs: dict[int, Job] = {}
         self.stages: dict[int, Stage] = {}
         self.openings: dict[int, Opening] = {}

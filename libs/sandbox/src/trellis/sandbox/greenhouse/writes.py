@@ -84,7 +84,7 @@ def create_note(account: Account, user: User, _request: web.Request, body: bytes
         user_id=author,
         type=note_type.upper(),
         visibility=VISIBILITY[visibility],
-        body=_stored(account, text),
+        body=stored_body(account, text),
         created_at=greenhouse.clock.now(),
         subject=_optional_text(fields, "subject"),
         email_from=_optional_text(fields, "email_from"),
@@ -92,7 +92,7 @@ def create_note(account: Account, user: User, _request: web.Request, body: bytes
         email_cc=_optional_text(fields, "email_cc"),
     )
     greenhouse.add_note(note)
-    greenhouse.written_notes.append(_tell_written(note, text))
+    greenhouse.written_notes.append(tell_written(note, text))
     return web.json_response(note_row(note), status=201)
 
 
@@ -112,7 +112,7 @@ def _target_of_note(account: Account, fields: Json) -> tuple[int, int | None]:
     return candidate_id, application_id
 
 
-def _tell_written(note: Note, sent: str) -> Json:
+def tell_written(note: Note, sent: str) -> Json:
     """A note as the effects count it, with the body as it was sent."""
     return {
         "id": note.id,
@@ -200,7 +200,8 @@ def _stage_of(greenhouse: Greenhouse, stage_id: int, job_id: int | None) -> Stag
     return stage
 
 
-def _stored(account: Account, body: str) -> str:
+def stored_body(account: Account, body: str) -> str:
+    """What Greenhouse keeps of a note's body, by the switch `note.body_rewrite`."""
     match account.switches.text("note.body_rewrite"):
         case "trim":
             return body.strip()
