@@ -128,9 +128,11 @@ class SimulatedHarvest:
         """See `Harvest.sees_anything`."""
         return await self._read(self._twin.sees_anything())
 
-    async def notes(self, application: ApplicationId, author: UserId | None, not_before: datetime) -> list[NoteView]:
+    async def notes(
+        self, application: ApplicationId, author: UserId | None, not_before: datetime, *, of_candidate: bool = False
+    ) -> list[NoteView]:
         """See `Harvest.notes`."""
-        return await self._read(self._twin.notes(application, author, not_before))
+        return await self._read(self._twin.notes(application, author, not_before, of_candidate=of_candidate))
 
     async def allow(self, calls: int) -> None:
         """See `Harvest.allow`."""

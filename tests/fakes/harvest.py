@@ -1,4 +1,4 @@
-"""An in-memory Greenhouse behind the port `Harvest`, with people who act; the twin of the v3 adapter."""
+"""An in-memory Greenhouse behind the port `Harvest`, with people who act; the twin of both adapters."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from trellis.common.contracts.identifiers import (
     StageRowId,
     UserId,
 )
+from trellis.common.errors import TransientError
 from trellis.common.ledger.budget import Use
 from trellis.common.ledger.effects import Unauthorized
-from trellis.greenhouse_actions.adapters.harvest import Capabilities, Connected, CredentialRejectedError
+from trellis.greenhouse_actions.adapters.harvest import V3, Capabilities, Connected, CredentialRejectedError
 from trellis.greenhouse_actions.connection import Connection, ConnectionSettings
 from trellis.greenhouse_actions.domain.outcomes import Answered, NeverLeft, Reply
 from trellis.greenhouse_actions.domain.readings import (
@@ -44,15 +45,15 @@ class FakeHarvest:
     """One account. A test acts as people do, breaks things by the attributes, and reads what was done.
 
     Attributes:
+        capabilities: Those of the version of Harvest through which it is read and written; it may change at any time.
         moves: (application, stage) of each move that was made through the port.
         written: Each note that was written through the port.
         next_replies: Each replaces the answer of one write; called with the honest way to carry it out.
         rejects: Raised by every reading while it is set.
     """
 
-    capabilities = Capabilities(stage_history=True, transfer_guard=True, note_on_application=True, updated_filter=True)
-
-    def __init__(self) -> None:
+    def __init__(self, capabilities: Capabilities = V3) -> None:
+        self.capabilities = capabilities
         self.job = JobId(4_120_077_003)
         self.truth: dict[ApplicationId, ApplicationView] = {}
         self.people: dict[CandidateId, CandidateView] = {}
@@ -62,6 +63,7 @@ class FakeHarvest:
         ]
         self.hidden_jobs: set[JobId] = set()
         self.notes_there: list[NoteView] = []
+        self.feeds: dict[int, CandidateId] = {}
         self.moves: list[tuple[ApplicationId, StageId]] = []
         self.written: list[NoteView] = []
         self.from_space = FromSpace.JOB_INTERVIEW_STAGE
@@ -132,23 +134,30 @@ class FakeHarvest:
     async def applications(self, ids: Sequence[ApplicationId]) -> Mapping[ApplicationId, ApplicationView]:
         self._read()
         shown = {ident: self.truth[ident] for ident in ids if ident in self.truth}
-        return {ident: replace(view, entered_at=None) for ident, view in shown.items() if self._shows(view)}
+        return {ident: self._view(view) for ident, view in shown.items() if self._shows(view)}
+
+    def _view(self, view: ApplicationView) -> ApplicationView:
+        """Return what the version tells of the truth: v1 neither visits nor `updated_at`."""
+        if self.capabilities.stage_history:
+            return replace(view, entered_at=None)
+        return replace(view, entered_at=None, row_id=None, updated_at=None, last_activity_at=view.updated_at)
 
     async def changed(self, field: ChangeField, window: Window) -> Sequence[ApplicationView]:
         self._read()
-        times = {
-            view.id: view.updated_at if field is ChangeField.UPDATED_AT else view.last_activity_at
-            for view in self.truth.values()
-            if self._shows(view)
-        }
+        if field is ChangeField.UPDATED_AT and not self.capabilities.updated_filter:
+            raise TransientError("Harvest v1 has no list by updated_at")
+        views = [(view, self._view(view)) for view in self.truth.values() if self._shows(view)]
         return [
-            replace(self.truth[ident], entered_at=None)
-            for ident, at in times.items()
-            if at is not None and window.since <= at <= window.until
+            shown
+            for view, shown in views
+            if (at := view.updated_at if field is ChangeField.UPDATED_AT else shown.last_activity_at) is not None
+            and window.since <= at <= window.until
         ]
 
     async def current_stages(self, ids: Sequence[ApplicationId]) -> Mapping[ApplicationId, StageRow]:
         self._read()
+        if not self.capabilities.stage_history:
+            return {}
         return {
             view.id: StageRow(
                 id=view.row_id, application_id=view.id, stage_id=view.stage_id, entered_at=view.entered_at
@@ -173,12 +182,18 @@ class FakeHarvest:
         self._read()
         return not self.is_blind
 
-    async def notes(self, application: ApplicationId, author: UserId | None, not_before: datetime) -> list[NoteView]:
+    async def notes(
+        self, application: ApplicationId, author: UserId | None, not_before: datetime, *, of_candidate: bool = False
+    ) -> list[NoteView]:
         self._read()
+        named, of = {application}, self.candidate_of(application)
+        if of_candidate or not self.capabilities.note_on_application:
+            named |= {None}  # type: ignore[arg-type]
         return [
             note
             for note in reversed(self.notes_there)
-            if note.application_id == application
+            if note.application_id in named
+            and (note.application_id is not None or self.feeds[note.id] == of)
             and author in (None, note.user_id)
             and note.created_at >= not_before
             and not self.is_blind
@@ -203,26 +218,38 @@ class FakeHarvest:
         view = self.truth.get(ApplicationId(int(request.path.split("/")[2])))
         if view is None or not self._shows(view):
             return Answered(status=404)
-        present = view.stage_id if self.from_space is FromSpace.JOB_INTERVIEW_STAGE else view.row_id
+        by_stage = self.from_space is FromSpace.JOB_INTERVIEW_STAGE or not self.capabilities.stage_history
+        present = view.stage_id if by_stage else view.row_id
         target = StageId(int(request.body["to_stage_id"]))
         stages = {stage.id for stage in self.plan if stage.active}
         if not view.is_active or request.body["from_stage_id"] != present or target not in stages - {view.stage_id}:
             return Answered(status=422, message="from_stage_id does not match the current stage")
         self.enter(view.id, target)
         self.moves.append((view.id, target))
-        return Answered(status=204)
+        return Answered(status=204 if self.capabilities.stage_history else 200)
 
     def _note(self, request: HarvestRequest) -> Reply:
         body = request.body
-        view = self.truth.get(ApplicationId(int(body["application_id"])))
-        if view is None or view.candidate_id != body["candidate_id"]:
-            return Answered(status=422)
-        author = UserId(int(body.get("user_id", SERVICE_USER)))
-        note = self._keep(view.id, author, str(body["body"]), datetime.now(UTC))
+        candidate, author = CandidateId(int(body["candidate_id"])), UserId(int(body.get("user_id", SERVICE_USER)))
+        application: ApplicationId | None = ApplicationId(int(body["application_id"]))
+        if self.capabilities.note_on_application:
+            view = self.truth.get(ApplicationId(int(body["application_id"])))
+            if view is None or view.candidate_id != candidate:
+                return Answered(status=422)
+        elif candidate in self.people:
+            application = None
+        else:
+            return Answered(status=404)
+        note = self._keep(application, author, str(body["body"]), datetime.now(UTC))
+        self.feeds[note.id] = candidate
         self.written.append(note)
         return Answered(status=201, note_id=note.id)
 
-    def _keep(self, application: ApplicationId, author: UserId, body: str, at: datetime) -> NoteView:
+    def candidate_of(self, application: ApplicationId) -> CandidateId | None:
+        view = self.truth.get(application)
+        return None if view is None or not self._shows(view) else view.candidate_id
+
+    def _keep(self, application: ApplicationId | None, author: UserId, body: str, at: datetime) -> NoteView:
         note = NoteView(id=self.fresh(), application_id=application, user_id=author, created_at=at, body=body)
         self.notes_there.append(note)
         return note

@@ -15,8 +15,9 @@ from trellis.common.contracts.identifiers import AccountId, ApplicationId, Candi
 from trellis.common.ledger.budget import Use
 from trellis.common.runtime.metrics import Metrics
 from trellis.greenhouse_actions.adapters.harvest import Harvest
-from trellis.greenhouse_actions.adapters.harvest_v3 import HarvestV3, Shared
+from trellis.greenhouse_actions.adapters.harvest_v3 import HarvestV3
 from trellis.greenhouse_actions.adapters.http import HttpClients
+from trellis.greenhouse_actions.adapters.http_harvest import Shared
 from trellis.greenhouse_actions.adapters.measures import Measures
 from trellis.greenhouse_actions.adapters.mint import REJECTED, HttpMint
 from trellis.greenhouse_actions.adapters.tokens import Token

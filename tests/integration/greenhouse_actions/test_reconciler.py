@@ -12,6 +12,7 @@ from tests.integration.greenhouse_actions.bench import ACME, Bench
 from trellis.common.contracts.envelope import decode
 from trellis.common.contracts.facts import ApplicationObserved, ApplicationStatus, FoundBy
 from trellis.common.errors import ConflictError
+from trellis.common.ledger.budget import Use
 from trellis.common.store.postgres import acquired
 from trellis.greenhouse_actions.adapters import harvest_v3
 from trellis.greenhouse_actions.domain.reconciling import LONGEST
@@ -192,9 +193,8 @@ async def test_work_for_people_goes_first(bench: Bench) -> None:
         await database.execute("delete from budget")
     connected = await bench.replica.harvests.of(ACME)
     spent = 0
-    background = harvest_v3.Use.BACKGROUND
     budget = connected.harvest._budget  # type: ignore[attr-defined]
-    while await budget.spend(ACME, 1, background) is None:
+    while await budget.spend(ACME, 1, Use.BACKGROUND) is None:
         spent += 1
     assert spent > 0
     assert await budget.spend(ACME) is None

@@ -237,6 +237,8 @@ def test_3_a_refused_move_is_tried_with_the_other_id_space_next() -> None:
     assert isinstance(said, NotSeen)
     after = attempted("no").resolved | said.resolved
     assert cases.chosen_space(after, AUTO) is FromSpace.APPLICATION_STAGE
+    fixed = Spaces(first=FromSpace.JOB_INTERVIEW_STAGE, other_allowed=False)
+    assert cases.chosen_space(after, fixed) is FromSpace.JOB_INTERVIEW_STAGE
 
 
 def test_3_a_hidden_application_cannot_be_told() -> None:
@@ -284,6 +286,39 @@ def test_5_where_the_attempt_knew_no_time_an_entry_after_it_is_a_new_visit(minut
     tried = replace(tried, resolved={**tried.resolved, "entered_at": None}, attempted_at=T0 + timedelta(minutes=1))
     back = shown(entered_at=T0 + timedelta(minutes=minutes))
     assert isinstance(cases.look_for_move(tried, back, AUTO), Overtaken) is came_back
+
+
+@pytest.mark.parametrize(("seconds", "came_back"), [(0.5, False), (2, True)])
+def test_5_where_the_attempt_knew_no_visit_an_entry_after_its_last_activity_is_a_new_one(
+    seconds: float, came_back: bool
+) -> None:
+    known = {"stage_row_id": None, "entered_at": None, "last_activity_at": T0.isoformat()}
+    tried = replace(attempted(None), resolved=attempted(None).resolved | known)
+    back = shown(entered_at=T0 + timedelta(seconds=seconds))
+    assert isinstance(cases.look_for_move(tried, back, AUTO), Overtaken) is came_back
+
+
+@pytest.mark.parametrize(
+    ("activity", "answer", "kind"),
+    [
+        (T0, None, NotSeen),
+        (T0 + timedelta(seconds=1), None, CannotTell),
+        (T0 + timedelta(seconds=1), "yes", CannotTell),
+        (T0 + timedelta(seconds=1), "no", NotSeen),  # a refusal did nothing, whatever happened besides
+        (None, None, CannotTell),
+    ],
+)
+def test_5_without_visits_only_an_application_with_no_later_activity_is_unmoved(
+    activity: Any, answer: str | None, kind: type
+) -> None:
+    tried = replace(attempted(answer), resolved=attempted(answer).resolved | {"last_activity_at": T0.isoformat()})
+    through_v1 = shown(row_id=None, entered_at=None, last_activity_at=activity)
+    assert isinstance(cases.look_for_move(tried, through_v1, AUTO), kind)
+
+
+def test_5_an_attempt_that_knew_no_activity_cannot_be_judged_without_visits() -> None:
+    through_v1 = shown(row_id=None, entered_at=None, last_activity_at=T0)
+    assert isinstance(cases.look_for_move(attempted(None), through_v1, AUTO), CannotTell)
 
 
 def test_5_rows_filled_in_later_have_no_time_and_prove_nothing() -> None:

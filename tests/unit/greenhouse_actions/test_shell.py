@@ -5,26 +5,31 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from tests.fakes.harvest import FakeHarvests
 from tests.unit.greenhouse_actions.given import intent, move, note
 
-from trellis.common.contracts.identifiers import AccountId, ApplicationId, CandidateId, JobId
+from trellis.common.contracts.identifiers import AccountId, ApplicationId, CandidateId, CommandId, JobId, UserId
 from trellis.common.errors import TransientError
 from trellis.common.ledger.effects import (
     Accepted,
+    CannotTell,
     Found,
     Later,
     NotExecuted,
+    NotSeen,
     Overtaken,
     Ready,
     Succeeded,
     Unauthorized,
     Unmet,
 )
+from trellis.greenhouse_actions.adapters.harvest import V1, V3, Capabilities, NotShownError, TooLongError
 from trellis.greenhouse_actions.domain.effects import OwnMove
 from trellis.greenhouse_actions.domain.outcomes import Answered
 from trellis.greenhouse_actions.domain.readings import JobStage
@@ -136,6 +141,97 @@ async def test_a_write_on_an_old_reading_never_leaves(
     monkeypatch.setattr(time, "monotonic", lambda: now + 10.5)
     assert isinstance(await moves.send(one, request), NotExecuted)
     assert not greenhouse.harvest.moves
+
+
+async def test_a_note_is_found_by_the_user_it_was_written_as_when_the_connection_acts_as_another_since(
+    greenhouse: FakeHarvests, notes: NoteEffect
+) -> None:
+    one = row(greenhouse, note)
+    said = await ready(notes, one)
+    await notes.send(one, said.request)
+    greenhouse.connection = replace(greenhouse.connection, service_user_id=UserId(7), revision=2)
+    assert isinstance(await notes.look_up(replace(one, resolved=said.resolved)), Found)
+
+
+@pytest.mark.parametrize("make", [note, move])
+async def test_what_was_made_for_the_connection_as_it_was_does_not_leave_through_another(
+    greenhouse: FakeHarvests, notes: NoteEffect, moves: MoveEffect, make: Any
+) -> None:
+    effect: Any = notes if make is note else moves
+    one = row(greenhouse, make)
+    request = (await ready(effect, one)).request
+    greenhouse.connection = replace(greenhouse.connection, revision=2)
+    assert isinstance(await effect.send(one, request), NotExecuted)
+    assert not greenhouse.harvest.written and not greenhouse.harvest.moves
+    assert isinstance(await effect.send(one, (await ready(effect, one)).request), Succeeded | Accepted)
+
+
+async def test_through_v1_a_few_applications_are_read_at_once_and_the_others_wait(
+    greenhouse: FakeHarvests, moves: MoveEffect
+) -> None:
+    greenhouse.harvest.capabilities = V1
+    rows = [row(greenhouse, move) for _ in range(V1.together + 2)]
+    rows = [replace(one, id=CommandId(UUID(int=n))) for n, one in enumerate(rows)]
+    said = await moves.prepare(ACME, rows)
+    assert [type(said[one.id]) for one in rows] == [Ready] * V1.together + [Later] * 2
+
+
+@pytest.mark.parametrize(("before", "after"), [(V1, V3), (V3, V1), (V1, V1)], ids=["v1-v3", "v3-v1", "v1-v1"])
+@pytest.mark.parametrize("arrived", [True, False])
+async def test_a_note_sent_through_one_version_is_looked_up_through_another(
+    greenhouse: FakeHarvests, notes: NoteEffect, before: Capabilities, after: Capabilities, arrived: bool
+) -> None:
+    greenhouse.harvest.capabilities = before
+    one = row(greenhouse, note)
+    said = await ready(notes, one)
+    if arrived:
+        await notes.send(one, said.request)
+    greenhouse.harvest.capabilities = after
+    found = await notes.look_up(replace(one, resolved=said.resolved))
+    assert isinstance(found, Found if arrived else NotSeen)
+
+
+@pytest.mark.parametrize(("before", "after"), [(V1, V3), (V3, V1), (V1, V1)], ids=["v1-v3", "v3-v1", "v1-v1"])
+@pytest.mark.parametrize(
+    ("done", "said_of_it"),
+    [("nothing", NotSeen), ("moved", Found), ("moved and back", (Overtaken, CannotTell)), ("elsewhere", Overtaken)],
+)
+async def test_a_move_sent_through_one_version_is_judged_through_another(
+    greenhouse: FakeHarvests, moves: MoveEffect, before: Capabilities, after: Capabilities, done: str, said_of_it: Any
+) -> None:
+    harvest = greenhouse.harvest
+    harvest.capabilities = before
+    one = row(greenhouse, move)
+    entered = datetime.now(UTC) - timedelta(hours=1)
+    harvest.truth[one.application_id] = replace(
+        harvest.truth[one.application_id], entered_at=entered, last_activity_at=entered, updated_at=entered
+    )
+    said = await ready(moves, one)
+    if done.startswith("moved"):
+        await moves.send(one, said.request)
+    if done == "moved and back":
+        harvest.enter(one.application_id, one.command.from_stage_id)
+    elif done == "elsewhere":
+        harvest.enter(one.application_id, harvest.stage("Application Review"))
+    harvest.capabilities = after
+    found = await moves.look_up(replace(one, resolved=said.resolved, attempted_at=datetime.now(UTC)))
+    assert isinstance(found, said_of_it), found
+    if done == "moved and back":
+        assert isinstance(found, CannotTell if after is V1 else Overtaken)
+
+
+async def test_a_feed_that_is_not_shown_or_too_long_cannot_tell_whether_the_note_is_there(
+    greenhouse: FakeHarvests, notes: NoteEffect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = row(greenhouse, note)
+    for error in (NotShownError("not shown"), TooLongError("too long")):
+
+        async def raises(*_: Any, error: Exception = error, **__: Any) -> Any:
+            raise error
+
+        monkeypatch.setattr(greenhouse.harvest, "notes", raises)
+        said = await notes.look_up(one)
+        assert isinstance(said, CannotTell) and said.remedy
 
 
 async def test_a_403_is_the_connections_until_another_write_passed(greenhouse: FakeHarvests, notes: NoteEffect) -> None:

@@ -27,9 +27,9 @@ from trellis.common.store.outbox import Relay
 from trellis.common.store.postgres import Pool, acquired
 from trellis.greenhouse_actions.adapters.candidate_store import CandidateStore
 from trellis.greenhouse_actions.adapters.connection_store import ConnectionStore
-from trellis.greenhouse_actions.adapters.harvest_v3 import Shared
 from trellis.greenhouse_actions.adapters.harvests import LiveHarvests
 from trellis.greenhouse_actions.adapters.http import HttpClients
+from trellis.greenhouse_actions.adapters.http_harvest import Shared
 from trellis.greenhouse_actions.adapters.known_store import KnownStore
 from trellis.greenhouse_actions.adapters.measures import Measures
 from trellis.greenhouse_actions.adapters.mint import HttpMint

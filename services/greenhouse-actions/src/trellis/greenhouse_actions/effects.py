@@ -12,11 +12,12 @@ from typing import Final
 import structlog
 
 from trellis.common.contracts.commands import Action, AddNote, MoveApplication
-from trellis.common.contracts.identifiers import AccountId, CandidateId, CommandId, JobId
+from trellis.common.contracts.identifiers import AccountId, CandidateId, CommandId, JobId, UserId
 from trellis.common.errors import TransientError
 from trellis.common.ledger.effects import (
     Answer,
     Blocked,
+    CannotTell,
     Found,
     Intent,
     Later,
@@ -26,11 +27,17 @@ from trellis.common.ledger.effects import (
     Ready,
 )
 from trellis.greenhouse_actions.adapters.candidate_store import Anonymizations
-from trellis.greenhouse_actions.adapters.harvest import Connected, CredentialRejectedError, Harvests
+from trellis.greenhouse_actions.adapters.harvest import (
+    Connected,
+    CredentialRejectedError,
+    Harvests,
+    NotShownError,
+    TooLongError,
+)
 from trellis.greenhouse_actions.adapters.http import WRITE_SECONDS
 from trellis.greenhouse_actions.adapters.own_moves import OwnMoves
 from trellis.greenhouse_actions.adapters.stage_cache import StageStore
-from trellis.greenhouse_actions.connection import VENDOR, Connection
+from trellis.greenhouse_actions.connection import VENDOR
 from trellis.greenhouse_actions.domain import effects as cases
 from trellis.greenhouse_actions.domain.outcomes import ANSWER, SAID_YES, NeverLeft, Reply, classify_move, classify_note
 from trellis.greenhouse_actions.domain.readings import ApplicationView, JobStage, Readings
@@ -56,15 +63,20 @@ NOTES_BACK: Final = timedelta(minutes=10)
 """How far before the attempt a look-up reads notes: the two clocks may differ."""
 OTHERS_SECONDS: Final = 600.0
 """How long an accepted write proves that its route is permitted."""
+AUTHOR: Final = "author_id"
+"""In `resolved`: as whom the latest attempt writes a note; null is the credential's own account."""
+ON_APPLICATION: Final = "names_application"
+"""In `resolved`: whether the note of the latest attempt names its application; through Harvest v1 none does."""
 DEFAULT_RETRY: Final = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True)
 class _Outgoing:
-    """A write with the time of the reading it rests on."""
+    """A write with the time of the reading it rests on, for the connection as it was then."""
 
     request: HarvestRequest
     read_at: float
+    revision: int
 
 
 class HarvestEffect:
@@ -94,11 +106,13 @@ class HarvestEffect:
     async def prepare(self, account: AccountId, intents: Sequence[Intent]) -> Mapping[CommandId, Preparation]:
         """See `Effect.prepare`."""
         try:
-            said = await self._prepare(await self._harvests.of(account), intents)
+            connected = await self._harvests.of(account)
+            most = connected.harvest.capabilities.together
+            said = await self._prepare(connected, intents[:most])
         except CredentialRejectedError as error:
             return {intent.id: error.said for intent in intents}
         await self._pauses.mended(account, self._prepared)
-        return said
+        return said | {intent.id: _ITS_TURN for intent in intents[most:]}
 
     async def _prepare(self, connected: Connected, intents: Sequence[Intent]) -> dict[CommandId, Preparation]:
         raise NotImplementedError
@@ -130,6 +144,8 @@ class HarvestEffect:
             raise TypeError(type(request).__name__)
         try:
             connected = await self._harvests.of(intent.account)
+            if connected.connection.revision != request.revision:  # another version or user: it is made anew
+                return self._classify(intent, NeverLeft(reason="the connection was just changed", wait=timedelta()))
             self._reader.written(intent.account, intent.application_id)
             reply = await connected.harvest.send(request.request, leave_before=request.read_at + READING_SECONDS)
         except CredentialRejectedError as error:
@@ -239,7 +255,7 @@ class NoteEffect(HarvestEffect):
                 said[intent.id] = _NO_CANDIDATE
             else:
                 said[intent.id] = _ready(
-                    connected.connection, _note(intent), view, readings.read_at, link if isinstance(link, str) else None
+                    connected, _note(intent), view, readings.read_at, link if isinstance(link, str) else None
                 )
         return said
 
@@ -257,8 +273,15 @@ class NoteEffect(HarvestEffect):
         command, harvest = _note(intent), connected.harvest
         author = connected.connection.acting_user
         since = (intent.attempted_at or intent.created_at) - NOTES_BACK
-        await harvest.allow(2)
-        notes = await harvest.notes(command.application_id, author, since)
+        may_name_none = intent.resolved.get(ON_APPLICATION) is False
+        author = _author(intent, author)
+        await harvest.allow(2 if harvest.capabilities.note_on_application and not may_name_none else 3)
+        try:
+            notes = await harvest.notes(command.application_id, author, since, of_candidate=may_name_none)
+        except (TooLongError, NotShownError) as error:
+            return CannotTell(
+                reason=str(error), remedy="look in Greenhouse whether the note is there, then confirm or redrive it"
+            )
         found = next((note for note in notes if cases.is_our_note(note, command, author)), None)
         if found is not None:
             return Found(reason=f"note {found.id} bears our marker", resolved={"note_id": found.id})
@@ -327,7 +350,7 @@ class MoveEffect(HarvestEffect):
         if request is None:
             return _NO_ROW
         return Ready(
-            request=_Outgoing(request, readings.read_at),
+            request=_Outgoing(request, readings.read_at, connected.connection.revision),
             read_at=readings.read_at,
             resolved=cases.before_move(checked, target, space),
         )
@@ -335,10 +358,11 @@ class MoveEffect(HarvestEffect):
     async def _look_up(self, connected: Connected, intent: Intent) -> LookUp:
         command, connection = _move(intent), connected.connection
         wanted = {command.application_id: command.job_id}
+        capabilities = connected.harvest.capabilities
         await connected.harvest.allow(1)
         readings = await read_applications(connected.harvest, wanted, with_visits=False)
         said = cases.look_for_move(intent, readings.of(command.application_id), connection.spaces)
-        if not isinstance(said, Found):  # then it matters whether it left and came back
+        if not isinstance(said, Found) and capabilities.stage_history:  # then it matters whether it left and came back
             await connected.harvest.allow(2)
             readings = await read_applications(connected.harvest, wanted, with_visits=True)
             said = cases.look_for_move(intent, readings.of(command.application_id), connection.spaces)
@@ -377,13 +401,34 @@ _NO_ROW: Final = Blocked(
 )
 
 
-def _ready(connection: Connection, command: AddNote, view: ApplicationView, read_at: float, link: str | None) -> Ready:
+_ITS_TURN: Final = Later(
+    reason="applications are read one by one through Harvest v1; it waits for its turn", wait=timedelta(seconds=1)
+)
+
+
+def _author(intent: Intent, present: UserId | None) -> UserId | None:
+    """Return who wrote the note, if it was written: the connection's user may have changed since."""
+    if AUTHOR not in intent.resolved:
+        return present
+    author = intent.resolved[AUTHOR]
+    return UserId(author) if isinstance(author, int) else None
+
+
+def _ready(connected: Connected, command: AddNote, view: ApplicationView, read_at: float, link: str | None) -> Ready:
+    connection = connected.connection
     allowed = allowed_link(link, connection.settings.note_link_hosts)
     if link is not None and allowed is None:
         log.warning("note.link_dropped", account=connection.account, command_id=str(command.command_id))
     request = note_request(command, view.candidate_id, connection.acting_user, connection.note_style, allowed)
+    author = connection.acting_user
     return Ready(
-        request=_Outgoing(request, read_at), read_at=read_at, resolved={"candidate_id": int(view.candidate_id)}
+        request=_Outgoing(request, read_at, connection.revision),
+        read_at=read_at,
+        resolved={
+            "candidate_id": int(view.candidate_id),
+            AUTHOR: None if author is None else int(author),
+            ON_APPLICATION: connected.harvest.capabilities.note_on_application,
+        },
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final, Protocol
 
@@ -26,6 +26,9 @@ from trellis.greenhouse_actions.reading import read_applications
 
 Verdict = Invitable | Overtaken | Blocked | Later
 
+_ITS_TURN: Final = Later(
+    reason="applications are read one by one through Harvest v1; it waits for its turn", wait=timedelta(seconds=1)
+)
 _READ: Final = disproved_by(Route.APPLICATIONS, Route.CANDIDATES)
 _OURS: Final = _READ | disproved_by(Route.APPLICATION_STAGES, Route.STAGES)
 """Reasons of a pause that hold these readings too; a missing permission to write does not."""
@@ -70,7 +73,11 @@ class Invites:
             held = _held(pause, retry)
             if held is not None:
                 return _all(asked, held, started)
-            answer = await self._read_and_judge(connected, asked)
+            most = connected.harvest.capabilities.together
+            answer = await self._read_and_judge(connected, asked[:most])
+            answer = replace(
+                answer, verdicts={**answer.verdicts, **{a.application_id: _ITS_TURN for a in asked[most:]}}
+            )
         except CredentialRejectedError as error:
             await self._pauses.put(account, error.said, retry)
             return _all(asked, Later(reason=f"{error.said.reason}; {error.said.remedy}", wait=retry), started)
@@ -85,7 +92,7 @@ class Invites:
 
     async def _read_and_judge(self, connected: Connected, asked: Sequence[Asked]) -> InviteAnswer:
         with_visits = any(item.visit.startswith("t") for item in asked)
-        await connected.harvest.allow(3 if with_visits else 2)
+        await connected.harvest.allow(connected.harvest.capabilities.calls(len(asked), with_visits=with_visits) + 1)
         wanted = dict.fromkeys((item.application_id for item in asked), None)
         readings = await read_applications(connected.harvest, wanted, with_visits=with_visits)
         standing: dict[ApplicationId, ApplicationView] = {}

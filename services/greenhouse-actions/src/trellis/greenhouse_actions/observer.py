@@ -79,9 +79,14 @@ class Observer:
         retry = DEFAULT_RETRY
         try:
             connected = await self._harvests.of(account)
-            retry = connected.connection.credential_retry
+            retry, capabilities = connected.connection.credential_retry, connected.harvest.capabilities
+            most = capabilities.together
+            if len(questions) > most:  # what is read first would be old when the last one is
+                for first in range(0, len(questions), most):
+                    await self._answer(account, questions[first : first + most])
+                return
             wanted = dict.fromkeys((question.application_id for question in questions), None)
-            await connected.harvest.allow(2)
+            await connected.harvest.allow(capabilities.calls(len(wanted), with_visits=True))
             readings = await read_applications(connected.harvest, wanted, with_visits=True)
         except CredentialRejectedError as error:
             await self._pauses.put(account, error.said, retry)

@@ -31,6 +31,7 @@ _Shown = ApplicationView | Missing
 @dataclass(frozen=True, slots=True)
 class _Recent:
     read_at: float
+    revision: int
     with_visit: bool
     shown: _Shown
 
@@ -60,26 +61,30 @@ class Reader:
         allow: Callable[[int], Awaitable[None]],
     ) -> Readings:
         """See `read_applications`; *allow* is told how many calls the reading takes, 0 when it is shared."""
-        account = connected.connection.account
+        account, revision = connected.connection.account, connected.connection.revision
         async with self._locks.setdefault(account, asyncio.Lock()):
-            shared = self._shared(account, wanted, with_visits=with_visits)
+            shared = self._shared(account, revision, wanted, with_visits=with_visits)
             if shared is not None:
                 await allow(0)
                 return shared
-            await allow(2 if with_visits else 1)
+            await allow(connected.harvest.capabilities.calls(len(wanted), with_visits=with_visits))
             readings = await read_applications(connected.harvest, wanted, with_visits=with_visits)
-            self._keep(account, readings, with_visits=with_visits)
+            self._keep(account, revision, readings, with_visits=with_visits)
             return readings
 
     def _shared(
-        self, account: AccountId, wanted: Mapping[ApplicationId, JobId | None], *, with_visits: bool
+        self, account: AccountId, revision: int, wanted: Mapping[ApplicationId, JobId | None], *, with_visits: bool
     ) -> Readings | None:
+        """Return a reading that is not old, made through the connection as it is now: another version tells less."""
         since = time.monotonic() - SHARED_SECONDS
         found = {ident: self._recent.get((account, ident)) for ident in wanted}
         usable = {
             ident: one
             for ident, one in found.items()
-            if one is not None and one.read_at >= since and (one.with_visit or not with_visits)
+            if one is not None
+            and one.read_at >= since
+            and one.revision == revision
+            and (one.with_visit or not with_visits)
         }
         if not wanted or len(usable) < len(wanted):
             return None
@@ -89,14 +94,14 @@ class Reader:
             missing={i: one.shown for i, one in usable.items() if isinstance(one.shown, Missing)},
         )
 
-    def _keep(self, account: AccountId, readings: Readings, *, with_visits: bool) -> None:
+    def _keep(self, account: AccountId, revision: int, readings: Readings, *, with_visits: bool) -> None:
         since = time.monotonic() - SHARED_SECONDS
         self._recent = {key: one for key, one in self._recent.items() if one.read_at >= since}
         self._written = {key: at for key, at in self._written.items() if at >= since}
         shown: dict[ApplicationId, _Shown] = {**readings.applications, **readings.missing}
         for ident, one in shown.items():
             if self._written.get((account, ident), readings.read_at) <= readings.read_at:
-                self._recent[account, ident] = _Recent(readings.read_at, with_visits, one)
+                self._recent[account, ident] = _Recent(readings.read_at, revision, with_visits, one)
 
 
 async def read_applications(

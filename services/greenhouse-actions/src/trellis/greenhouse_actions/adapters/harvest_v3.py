@@ -6,27 +6,24 @@ Source: greenhouse fact sheet, sections 5 and 6.
 from __future__ import annotations
 
 import asyncio
-import time
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
-from trellis.common.contracts.identifiers import AccountId, ApplicationId, CandidateId, JobId, UserId
+from trellis.common.contracts.identifiers import ApplicationId, CandidateId, JobId, UserId
 from trellis.common.errors import TransientError, TrellisError
-from trellis.common.ledger.budget import Use
 from trellis.greenhouse_actions.adapters import v3_rows
-from trellis.greenhouse_actions.adapters.harvest import MOST_IDS, Capabilities, CredentialRejectedError, TooLongError
-from trellis.greenhouse_actions.adapters.headers import count, next_cursor, retry_after
-from trellis.greenhouse_actions.adapters.http import HttpAnswer, HttpClients, UnansweredError
-from trellis.greenhouse_actions.adapters.measures import Measures
+from trellis.greenhouse_actions.adapters.harvest import MOST_IDS, V3, CredentialRejectedError, TooLongError
+from trellis.greenhouse_actions.adapters.headers import next_cursor, retry_after
+from trellis.greenhouse_actions.adapters.http import HttpAnswer
+from trellis.greenhouse_actions.adapters.http_harvest import HttpHarvest
 from trellis.greenhouse_actions.adapters.mint import REJECTED
 from trellis.greenhouse_actions.adapters.tokens import Token
 from trellis.greenhouse_actions.adapters.v3_rows import RowType, rows_of
-from trellis.greenhouse_actions.connection import Connection
 from trellis.greenhouse_actions.domain.effects import order_of_notes
-from trellis.greenhouse_actions.domain.outcomes import Answered, Cut, NeverLeft, Reply, missing_scope
+from trellis.greenhouse_actions.domain.outcomes import Answered, NeverLeft, Reply, missing_scope
 from trellis.greenhouse_actions.domain.readings import (
     ApplicationView,
     CandidateView,
@@ -40,41 +37,13 @@ from trellis.greenhouse_actions.domain.requests import HarvestRequest, Route
 
 MOST_PAGES: Final = 40
 """Pages of one list that are read; more is not what we asked for."""
-PATIENCE_SECONDS: Final = {Use.PEOPLE: 2.0, Use.BACKGROUND: 60.0}
-"""How long a reading that turned out to be needed waits for budget before all is put off."""
 MOST_ROWS: Final = 500
 """Rows of one page (greenhouse fact sheet, 5.3)."""
-_NO_BUDGET: Final = "the rate budget of the Greenhouse connection is used up for now"
 _ROUNDING: Final = timedelta(seconds=1)
 TOKEN_SECONDS: Final = 4.0
 """Longest wait for a token just before a write."""
 
 IdType = TypeVar("IdType", bound=int)
-
-
-class Allowance(Protocol):
-    """The rate budget; see `trellis.common.ledger.budget.Budget`."""
-
-    async def spend(self, account: AccountId, calls: int = 1, use: Use = Use.PEOPLE) -> timedelta | None:
-        """Take *calls*, or say how long to wait."""
-
-    async def told(
-        self, account: AccountId, *, limit: int | None, remaining: int | None, retry_after: timedelta | None = None
-    ) -> None:
-        """Follow an answer's headers."""
-
-
-class Bearers(Protocol):
-    """The shared tokens; see `Tokens`."""
-
-    async def bearer(self, connection: Connection, user: UserId | None) -> Token:
-        """Return a living token."""
-
-    async def renewed(self, connection: Connection, user: UserId | None, rejected: Token) -> Token:
-        """Return a newer token than *rejected*."""
-
-    async def discard(self, connection: Connection, user: UserId | None, rejected: Token) -> None:
-        """Let the next caller fetch one."""
 
 
 class _CursorError(TrellisError):
@@ -85,61 +54,10 @@ class _FilterError(TrellisError):
     """Greenhouse refuses the list's parameters (422)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shared:
-    """What the connections of one process share.
-
-    Attributes:
-        spellings: Which spelling of a time range each account's Greenhouse took: pipe, bracket or none.
-        gates: How many calls of one account may be under way.
-    """
-
-    http: HttpClients
-    tokens: Bearers
-    measures: Measures
-    account_calls: int = 8
-    spellings: dict[AccountId, str] = field(default_factory=dict)
-    gates: dict[AccountId, asyncio.Semaphore] = field(default_factory=dict)
-
-    def gate(self, account: AccountId) -> asyncio.Semaphore:
-        """Return the gate of *account*."""
-        return self.gates.setdefault(account, asyncio.Semaphore(self.account_calls))
-
-
-class HarvestV3:
+class HarvestV3(HttpHarvest):
     """One account's Harvest v3; see `Harvest` for what each method promises."""
 
-    capabilities = Capabilities(stage_history=True, transfer_guard=True, note_on_application=True, updated_filter=True)
-
-    def __init__(self, connection: Connection, budget: Allowance, shared: Shared, use: Use = Use.PEOPLE) -> None:
-        self._connection = connection
-        self._budget = budget
-        self._shared = shared
-        self._use = use
-        self._allowed = 0
-
-    # -- the budget
-
-    async def allow(self, calls: int) -> None:
-        """See `Harvest.allow`; what is left over when this object goes is not given back."""
-        wait = await self._budget.spend(self._connection.account, calls, self._use)
-        if wait is not None:
-            raise TransientError(_NO_BUDGET, retry_after=wait)
-        self._allowed += calls
-
-    async def _spend(self) -> None:
-        """Take one call: one that was allowed before, else from the budget, waiting in place for a short while."""
-        if self._allowed > 0:
-            self._allowed -= 1
-            return
-        give_up = time.monotonic() + PATIENCE_SECONDS[self._use]
-        while True:
-            wait = await self._budget.spend(self._connection.account, 1, self._use)
-            if wait is None:
-                return
-            if time.monotonic() + wait.total_seconds() > give_up:
-                raise TransientError(_NO_BUDGET, retry_after=wait)
-            await asyncio.sleep(wait.total_seconds())
+    capabilities = V3
 
     # -- reading
 
@@ -205,16 +123,25 @@ class HarvestV3:
         answer = await self._get(Route.STAGES, {"per_page": "1"})
         return bool(rows_of(v3_rows.Row, answer.body))
 
-    async def notes(self, application: ApplicationId, author: UserId | None, not_before: datetime) -> list[NoteView]:
+    async def notes(
+        self, application: ApplicationId, author: UserId | None, not_before: datetime, *, of_candidate: bool = False
+    ) -> list[NoteView]:
         """See `Harvest.notes`; newest first, so reading ends at the first older one even without the range."""
-        query = {"application_ids": str(application)} | ({} if author is None else {"user_ids": str(author)})
+        query = {"application_ids": str(application)}
+        if of_candidate:
+            view = (await self.applications([application])).get(application)
+            if view is None:
+                return []
+            query = {"candidate_ids": str(view.candidate_id)}
+        query |= {} if author is None else {"user_ids": str(author)}
+        named = {application, None} if of_candidate else {application}
         for spelling in self._spellings(open_ended=True):
             try:
                 found = await self._notes(query | _since(spelling, not_before), not_before)
             except _FilterError:
                 continue
             self._shared.spellings[self._connection.account] = spelling
-            return [n for n in found if n.application_id == application and (author is None or n.user_id == author)]
+            return [n for n in found if n.application_id in named and author in (None, n.user_id)]
         raise TransientError("Greenhouse refuses the list of notes (422)")
 
     async def _notes(self, query: Mapping[str, str], not_before: datetime) -> list[NoteView]:
@@ -227,7 +154,7 @@ class HarvestV3:
             cursor = next_cursor(answer.headers)
             if cursor is None or met_older:
                 return found
-        raise TransientError("Greenhouse's list of notes does not end")
+        raise TooLongError("Greenhouse's list of notes does not end")
 
     def _spellings(self, *, open_ended: bool) -> list[str]:
         """Return the spellings to try; with *open_ended* at last the list without the range."""
@@ -274,10 +201,10 @@ class HarvestV3:
         """Read one page; a 401 gets a newer token once, a second one means that the credential is rejected."""
         user = self._connection.reading_user
         token = await self._shared.tokens.bearer(self._connection, user)
-        answer = await self._read(route, query, token)
+        answer = await self._read(route, f"/{route.value}", query, _bearing(token))
         if answer.status == 401:
             token = await self._shared.tokens.renewed(self._connection, user, token)
-            answer = await self._read(route, query, token)
+            answer = await self._read(route, f"/{route.value}", query, _bearing(token))
             if answer.status == 401:
                 await self._shared.tokens.discard(self._connection, user, token)
                 raise CredentialRejectedError(REJECTED)
@@ -290,24 +217,7 @@ class HarvestV3:
             raise TransientError(f"Greenhouse answered {answer.status} to a reading of {route.value}", retry_after=wait)
         return answer
 
-    async def _read(self, route: Route, query: Mapping[str, str], token: Token) -> HttpAnswer:
-        await self._spend()
-        url = f"{self._connection.harvest_url}/{route.value}"
-        async with self._shared.gate(self._connection.account):
-            started = time.monotonic()
-            try:
-                answer = await self._shared.http.get(url, query, token=token.value)
-            except UnansweredError as error:
-                self._count(route, "cut" if error.left else "never_left", started)
-                raise TransientError(f"Greenhouse cannot be read ({error})") from None
-        await self._told(route, answer, started)
-        return answer
-
     # -- writing
-
-    async def reserve(self) -> timedelta | None:
-        """See `Harvest.reserve`."""
-        return await self._budget.spend(self._connection.account, 1, self._use)
 
     async def send(self, request: HarvestRequest, *, leave_before: float) -> Reply:
         """See `Harvest.send`."""
@@ -319,42 +229,17 @@ class HarvestV3:
             return NeverLeft(reason="no token could be had in time")
         except TransientError as error:
             return NeverLeft(reason=str(error), wait=error.retry_after)
-        async with self._shared.gate(self._connection.account):
-            return await self._write(request, token, leave_before)
-
-    async def _write(self, request: HarvestRequest, token: Token, leave_before: float) -> Reply:
-        started = time.monotonic()
-        if started >= leave_before:
-            return NeverLeft(reason="the application was read too long ago", wait=timedelta())
-        url = self._connection.harvest_url + request.path
-        try:
-            answer = await self._shared.http.post(
-                url, request.body, token=token.value, connect_seconds=leave_before - started
-            )
-        except UnansweredError as error:
-            self._count(request.route, "cut" if error.left else "never_left", started)
-            if error.left:
-                return Cut(reason=f"the connection to Greenhouse broke before its answer ({error})")
-            return NeverLeft(reason=f"Greenhouse cannot be reached ({error})")
-        try:
-            if answer.status == 401:
-                await self._shared.tokens.discard(self._connection, self._connection.acting_user, token)
-            await self._told(request.route, answer, started)
-        except TransientError:
-            pass  # the answer is what matters; budget and token are told by the next one
+        answer = await self._write(request, _bearing(token), leave_before)
+        if not isinstance(answer, HttpAnswer):
+            return answer
+        if answer.status == 401:
+            with contextlib.suppress(TransientError):  # the answer matters; the next reading finds the token dead
+                await self._shared.tokens.discard(self._connection, user, token)
         return _reply(request.route, answer)
 
-    async def _told(self, route: Route, answer: HttpAnswer, started: float) -> None:
-        self._count(route, str(answer.status), started)
-        await self._budget.told(
-            self._connection.account,
-            limit=count(answer.headers, "X-RateLimit-Limit"),
-            remaining=count(answer.headers, "X-RateLimit-Remaining"),
-            retry_after=retry_after(answer.headers) if answer.status == 429 else None,
-        )
 
-    def _count(self, route: Route, outcome: str, started: float) -> None:
-        self._shared.measures.called(self._connection.account, route.value, outcome, time.monotonic() - started)
+def _bearing(token: Token) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token.value}"}
 
 
 def _reply(route: Route, answer: HttpAnswer) -> Answered:

@@ -11,7 +11,8 @@ from trellis.common.ledger.effects import Unauthorized
 from trellis.common.store.postgres import Pool
 from trellis.greenhouse_actions.adapters.connection_store import ConnectionStore
 from trellis.greenhouse_actions.adapters.harvest import Connected, CredentialRejectedError
-from trellis.greenhouse_actions.adapters.harvest_v3 import HarvestV3, Shared
+from trellis.greenhouse_actions.adapters.harvest_v3 import HarvestV3
+from trellis.greenhouse_actions.adapters.http_harvest import Shared
 from trellis.greenhouse_actions.connection import VENDOR, Connection
 from trellis.greenhouse_actions.domain.requests import FromSpace
 

@@ -90,17 +90,15 @@ class HttpClients:
         await self._reads.close()
         await self._writes.close()
 
-    async def get(self, url: str, query: Mapping[str, str], *, token: str) -> HttpAnswer:
+    async def get(self, url: str, query: Mapping[str, str], *, headers: Mapping[str, str]) -> HttpAnswer:
         """Read; aiohttp may repeat it once by itself, which is harmless.
 
         Raises:
             UnansweredError: No whole answer came back.
         """
-        return await _exchange(
-            self._reads, "GET", url, params=dict(query), headers={"Authorization": f"Bearer {token}"}
-        )
+        return await _exchange(self._reads, "GET", url, params=dict(query), headers=dict(headers))
 
-    async def post(self, url: str, body: object, *, token: str, connect_seconds: float) -> HttpAnswer:
+    async def post(self, url: str, body: object, *, headers: Mapping[str, str], connect_seconds: float) -> HttpAnswer:
         """Write, once.
 
         Raises:
@@ -111,7 +109,7 @@ class HttpClients:
             "POST",
             url,
             json=body,
-            headers={"Authorization": f"Bearer {token}"},
+            headers=dict(headers),
             timeout=write_timeout(connect_seconds, self._answer_seconds, self._write_seconds),
         )
 

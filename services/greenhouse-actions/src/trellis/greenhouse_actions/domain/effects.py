@@ -36,8 +36,10 @@ SPACE: Final = "from_space"
 OTHER_TRIED: Final = "other_space_tried"
 CLOCKS: Final = timedelta(minutes=1)
 """How far Greenhouse's clock may be ahead of ours."""
+_ROUNDING: Final = timedelta(seconds=1)
 _ROW: Final = "stage_row_id"
 _ENTERED: Final = "entered_at"
+_ACTIVITY: Final = "last_activity_at"
 _TAG: Final = re.compile(r"<[^>]{0,200}>")
 _BREAK: Final = re.compile(r"<(?:br\s*/?|/p|/div|/li)>", re.IGNORECASE)
 
@@ -235,14 +237,16 @@ def before_move(shown: ApplicationView, target: JobStage, space: FromSpace) -> R
         ANSWER: None,
         _ROW: None if shown.row_id is None else int(shown.row_id),
         _ENTERED: None if shown.entered_at is None else shown.entered_at.isoformat(),
+        _ACTIVITY: None if shown.last_activity_at is None else shown.last_activity_at.isoformat(),
     }
 
 
 def is_later_visit(intent: Intent, shown: ApplicationView) -> bool:
     """Tell whether the present visit is another than the one an attempt was to end (case 5).
 
-    The row tells, unless Greenhouse uses rows again; then the time does, to a minute where the attempt
-    itself rested on a reading without it.
+    The row tells, unless Greenhouse uses rows again; then the time does. Where the attempt itself rested on a
+    reading without either (Harvest v1), a visit that began after the latest activity of that reading is another,
+    since entering a stage is an activity; and where that is not known, one that began a minute after the attempt.
     """
     row, entered = intent.resolved.get(_ROW), intent.resolved.get(_ENTERED)
     if isinstance(row, int) and shown.row_id is not None and shown.row_id != row:
@@ -253,12 +257,29 @@ def is_later_visit(intent: Intent, shown: ApplicationView) -> bool:
         return shown.entered_at.isoformat() != entered
     if SPACE not in intent.resolved or intent.attempted_at is None:
         return False
+    activity = intent.resolved.get(_ACTIVITY)
+    if row is None and isinstance(activity, str):
+        return shown.entered_at > datetime.fromisoformat(activity) + _ROUNDING
     return shown.entered_at > intent.attempted_at + CLOCKS
+
+
+def may_hide_a_visit(intent: Intent, shown: ApplicationView) -> bool:
+    """Tell whether it may have left its stage and come back since the attempt, and *shown* cannot say.
+
+    A reading through Harvest v1 knows no visits. Both ways are activities, so one that shows no later activity than
+    the attempt rested on has seen neither.
+    """
+    if shown.row_id is not None or shown.entered_at is not None:
+        return False
+    before = intent.resolved.get(_ACTIVITY)
+    if not isinstance(before, str) or shown.last_activity_at is None:
+        return True
+    return shown.last_activity_at > datetime.fromisoformat(before)
 
 
 def chosen_space(resolved: Resolved, spaces: Spaces) -> FromSpace:
     """Return which id the next attempt sends: the other one once a refusal asked for it, else the connection's."""
-    if resolved.get(OTHER_TRIED) is True:
+    if resolved.get(OTHER_TRIED) is True and spaces.other_allowed:
         return FromSpace(str(resolved[SPACE]))
     return spaces.first
 
@@ -280,6 +301,11 @@ def look_for_move(intent: Intent, shown: ApplicationView | Missing, spaces: Spac
         return _elsewhere(stood)
     if is_later_visit(intent, stood):
         return _came_back(stood)
+    if intent.resolved.get(ANSWER) != SAID_NO and may_hide_a_visit(intent, stood):
+        return CannotTell(
+            reason=f"{stood.shown_stage} is shown, and Harvest v1 does not tell whether it left it and came back",
+            remedy="look in its activity feed in Greenhouse whether it was moved, then confirm or redrive the move",
+        )
     return _unmoved(intent, stood, spaces)
 
 
