@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -261,6 +262,11 @@ class Bench:
 
     async def notes(self) -> list[Any]:
         return (await self.effects())["notes"]
+
+    async def calls_by_route(self) -> Counter[str]:
+        """How many calls each route of the sandbox had, the token's left out: they have a limit of their own."""
+        calls = await self.sandbox.control("GET", "/calls")
+        return Counter(call["route"] for call in calls if call["route"] != "token")
 
     async def calls(self, route: str) -> int:
         query = urlencode({"route": route})

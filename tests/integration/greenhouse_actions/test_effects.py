@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from datetime import timedelta
 
 import pytest
-from tests.integration.greenhouse_actions.bench import Bench, Replica, a_move, a_note
+from tests.integration.greenhouse_actions.bench import ACME, Bench, Replica, a_move, a_note
 
 from trellis.common.contracts.facts import CandidateAnonymized, CandidateMerged
-from trellis.common.contracts.identifiers import AssessmentId, note_marker
+from trellis.common.contracts.identifiers import ApplicationId, AssessmentId, Visit, note_marker
 from trellis.common.contracts.outcomes import OutcomeState
 from trellis.common.errors import TransientError
+from trellis.greenhouse_actions.domain.invites import Asked, Invitable
 
 
 async def test_a_note_is_written_once_as_the_service_user_with_its_marker_last(bench: Bench) -> None:
@@ -327,19 +327,26 @@ async def test_a_command_given_twice_is_one_effect(bench: Bench) -> None:
     assert len(await bench.notes()) == 1
 
 
-async def test_a_note_and_a_move_of_one_result_take_six_calls(bench: Bench) -> None:
+async def test_one_flow_takes_six_calls_from_the_question_whom_to_invite_to_the_move_read_back(bench: Bench) -> None:
+    """Nothing is batched with another application's; the job's plan is known from an earlier move."""
+    await bench.give(earlier := a_move(await bench.apply()))
+    await bench.settle(earlier)
+    before = await bench.calls_by_route()
     person = await bench.apply()
+    asked = Asked(
+        application_id=ApplicationId(person["application_id"]), stage_id=person["stage_id"], visit=Visit("n1")
+    )
+    said = await bench.replica.invites.judge(ACME, [asked])
+    assert isinstance(said.verdicts[asked.application_id], Invitable)
     note, move = a_note(person), a_move(person)
     for command in (note, move):
         await bench.give(command)
     assert (await bench.settle(note))[0] == (await bench.settle(move))[0] == "done"
-    calls = await bench.sandbox.control("GET", "/calls")
-    routes = Counter(call["route"] for call in calls)
-    del routes["token"]
-    assert routes == {
-        "applications.list": 2,  # what both rest on, and whether the move shows
-        "candidates.list": 1,
-        "job_interview_stages.list": 1,  # the job's plan, kept for a quarter of an hour
+    taken = await bench.calls_by_route() - before
+    assert taken == {
+        "applications.list": 3,  # whom to invite; what note and move rest on; whether the move shows
+        "candidates.list": 1,  # the address
         "notes.create": 1,
         "move": 1,
     }
+    assert taken.total() == 6

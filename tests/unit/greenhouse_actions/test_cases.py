@@ -26,7 +26,7 @@ from tests.unit.greenhouse_actions.given import (
 
 from trellis.common.contracts.facts import ApplicationStatus
 from trellis.common.contracts.identifiers import JobId, StageRowId, UserId, Visit, note_marker
-from trellis.common.ledger.effects import Blocked, CannotTell, Found, NotSeen, Overtaken, Settled
+from trellis.common.ledger.effects import Blocked, CannotTell, Found, LookUp, NotSeen, Overtaken, Settled
 from trellis.greenhouse_actions.domain import effects as cases
 from trellis.greenhouse_actions.domain.effects import OwnMove, Spaces
 from trellis.greenhouse_actions.domain.readings import ApplicationView, Missing
@@ -43,6 +43,10 @@ ELSEWHERE = {
     "a prospect": shown(None, prospect=True),
     "deleted": Missing.GONE,
 }
+
+
+def looked_for(*reading: Any, candidate_is_shown: bool = True) -> LookUp:
+    return cases.look_for_note(*reading, candidate_is_shown=candidate_is_shown)
 
 
 # -- P4: what a person did wins
@@ -129,7 +133,7 @@ def test_a_note_is_written_after_our_own_move_though_the_stage_is_another() -> N
     ],
 )
 def test_1_a_note_is_found_whatever_greenhouse_does_to_its_white_space_and_markup(body: str) -> None:
-    said = cases.look_for_note(intent(note()), note(), [written(body)], SERVICE_USER, shown(), None)
+    said = looked_for(intent(note()), note(), [written(body)], SERVICE_USER, shown(), None)
     assert isinstance(said, Found)
 
 
@@ -147,23 +151,32 @@ def test_1_a_note_is_found_whatever_greenhouse_does_to_its_white_space_and_marku
     ids=["copied by a person", "by nobody", "not last", "not alone", "twice", "another marker", "empty"],
 )
 def test_1_a_note_that_is_not_ours_is_not_taken_for_it(other: Any) -> None:
-    said = cases.look_for_note(intent(note()), note(), [other], SERVICE_USER, shown(), None)
+    said = looked_for(intent(note()), note(), [other], SERVICE_USER, shown(), None)
     assert isinstance(said, NotSeen) and not said.proof
 
 
 def test_1_an_absent_note_needs_a_second_reading() -> None:
-    said = cases.look_for_note(intent(note()), note(), [], SERVICE_USER, shown(), None)
+    said = looked_for(intent(note()), note(), [], SERVICE_USER, shown(), None)
     assert isinstance(said, NotSeen) and not said.proof
 
 
 def test_1_an_empty_list_proves_nothing_when_the_application_is_not_shown_either() -> None:
-    said = cases.look_for_note(intent(note()), note(), [], SERVICE_USER, Missing.HIDDEN, None)
+    said = looked_for(intent(note()), note(), [], SERVICE_USER, Missing.HIDDEN, None)
     assert isinstance(said, CannotTell)
 
 
 def test_1_without_a_known_author_the_marker_decides() -> None:
-    said = cases.look_for_note(intent(note()), note(), [written(f"x\n{MARKER}")], None, shown(), None)
+    said = looked_for(intent(note()), note(), [written(f"x\n{MARKER}")], None, shown(), None)
     assert isinstance(said, Found)
+
+
+def test_1_an_empty_list_proves_nothing_when_the_candidate_is_not_shown() -> None:
+    hidden = looked_for(intent(note()), note(), [], SERVICE_USER, shown(), None, candidate_is_shown=False)
+    assert isinstance(hidden, CannotTell) and "candidate" in hidden.reason
+    there = [written(f"x\n{MARKER}")]
+    assert isinstance(
+        looked_for(intent(note()), note(), there, SERVICE_USER, shown(), None, candidate_is_shown=False), Found
+    )
 
 
 # -- case 2: anonymised
@@ -172,13 +185,13 @@ def test_1_without_a_known_author_the_marker_decides() -> None:
 @pytest.mark.parametrize(("minutes", "kind"), [(2, Overtaken), (0, NotSeen)], ids=["after the attempt", "before it"])
 def test_2_a_note_lost_to_an_anonymisation_is_superseded(minutes: int, kind: type) -> None:
     at = T0 + timedelta(minutes=minutes)
-    assert isinstance(cases.look_for_note(intent(note()), note(), [], SERVICE_USER, shown(), at), kind)
+    assert isinstance(looked_for(intent(note()), note(), [], SERVICE_USER, shown(), at), kind)
 
 
 def test_2_a_note_that_is_still_there_is_found_all_the_same() -> None:
     notes = [written(f"x\n{MARKER}")]
     assert isinstance(
-        cases.look_for_note(intent(note()), note(), notes, SERVICE_USER, shown(), T0 + timedelta(minutes=2)), Found
+        looked_for(intent(note()), note(), notes, SERVICE_USER, shown(), T0 + timedelta(minutes=2)), Found
     )
 
 

@@ -122,6 +122,12 @@ async def test_a_note_is_written_and_its_answer_is_proof(greenhouse: FakeHarvest
     assert isinstance(await notes.look_up(one), Found)
 
 
+async def test_a_lost_note_whose_candidate_is_hidden_since_is_held(greenhouse: FakeHarvests, notes: NoteEffect) -> None:
+    one = row(greenhouse, note)
+    greenhouse.harvest.people.clear()
+    assert isinstance(await notes.look_up(one), CannotTell)
+
+
 async def test_a_move_is_accepted_and_found_by_reading(greenhouse: FakeHarvests, moves: MoveEffect) -> None:
     one = row(greenhouse, move)
     said = await ready(moves, one)
@@ -277,10 +283,11 @@ async def test_the_second_reading_comes_when_the_account_says() -> None:
     assert await effect.credential_retry(ACME) == timedelta(seconds=0.5)
 
 
-async def test_a_private_candidate_who_is_not_shown_gets_no_orphan_note(
+async def test_a_note_names_whom_the_application_shows_and_reads_no_candidate(
     greenhouse: FakeHarvests, notes: NoteEffect
 ) -> None:
-    one = row(greenhouse, note)
-    greenhouse.harvest.people.clear()
-    said = (await notes.prepare(ACME, [one]))[one.id]
-    assert not isinstance(said, Ready | Overtaken) and "candidate" in said.reason  # type: ignore[union-attr]
+    one = replace(row(greenhouse, note), candidate_id=CandidateId(1))  # merged away since the command was made
+    said = await ready(notes, one)
+    assert said.resolved["candidate_id"] == greenhouse.harvest.truth[one.application_id].candidate_id
+    assert greenhouse.harvest.readings == 1
+    assert isinstance(await notes.send(one, said.request), Succeeded)

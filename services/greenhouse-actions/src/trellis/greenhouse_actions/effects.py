@@ -118,12 +118,12 @@ class HarvestEffect:
         raise NotImplementedError
 
     async def _read(
-        self, connected: Connected, commands: Iterable[AddNote | MoveApplication], *, with_visits: bool, more: int = 0
+        self, connected: Connected, commands: Iterable[AddNote | MoveApplication], *, with_visits: bool
     ) -> Readings:
-        """Read, with budget for *more* readings and one write, so that none is spent on a write refused after it."""
+        """Read, with budget for one write too, so that no reading is spent on a write refused after it."""
 
         async def allow(readings: int) -> None:
-            await connected.harvest.allow(readings + more + 1)
+            await connected.harvest.allow(readings + 1)
             self._paid[connected.connection.account] = time.monotonic()
 
         wanted = {command.application_id: command.job_id for command in commands}
@@ -219,7 +219,7 @@ class NoteEffect(HarvestEffect):
         *,
         request_seconds: float = WRITE_SECONDS,
     ) -> None:
-        super().__init__(harvests, pauses, reader, Route.NOTE, (Route.CANDIDATES, Route.NOTES), request_seconds)
+        super().__init__(harvests, pauses, reader, Route.NOTE, (Route.APPLICATIONS, Route.NOTES), request_seconds)
         self._own_moves = own_moves
         self._candidates = candidates
         self._links = links
@@ -233,7 +233,7 @@ class NoteEffect(HarvestEffect):
             return said
         commands = [_note(intent) for intent in asked]
         with_visits = any(command.visit.startswith("t") for command in commands)
-        readings = await self._read(connected, commands, with_visits=with_visits, more=1)
+        readings = await self._read(connected, commands, with_visits=with_visits)
         moves = await self._own_moves.of(account, list(readings.applications))  # after the reading: see LedgerMoves
         standing: list[tuple[Intent, ApplicationView]] = []
         for intent in asked:
@@ -244,15 +244,13 @@ class NoteEffect(HarvestEffect):
                 standing.append((intent, checked))
             else:
                 said[intent.id] = checked
+        # The application shows whose note it is, so that person is there: no reading of the candidate (docs/adr/0011).
         people = [view.candidate_id for _, view in standing]
-        shown = await connected.harvest.candidates(people) if people else {}
         anonymized = await self._candidates.notes_anonymized_at(account, people)
         for intent, view in standing:
             link = links[intent.id]
             if cases.lost_to_anonymization(intent, anonymized.get(view.candidate_id)):
                 said[intent.id] = Overtaken(reason="the candidate was anonymised since; the note is not written again")
-            elif view.candidate_id not in shown:
-                said[intent.id] = _NO_CANDIDATE
             else:
                 said[intent.id] = _ready(
                     connected, _note(intent), view, readings.read_at, link if isinstance(link, str) else None
@@ -275,7 +273,7 @@ class NoteEffect(HarvestEffect):
         since = (intent.attempted_at or intent.created_at) - NOTES_BACK
         may_name_none = intent.resolved.get(ON_APPLICATION) is False
         author = _author(intent, author)
-        await harvest.allow(2 if harvest.capabilities.note_on_application and not may_name_none else 3)
+        await harvest.allow(3 if harvest.capabilities.note_on_application and not may_name_none else 4)
         try:
             notes = await harvest.notes(command.application_id, author, since, of_candidate=may_name_none)
         except (TooLongError, NotShownError) as error:
@@ -285,13 +283,15 @@ class NoteEffect(HarvestEffect):
         found = next((note for note in notes if cases.is_our_note(note, command, author)), None)
         if found is not None:
             return Found(reason=f"note {found.id} bears our marker", resolved={"note_id": found.id})
-        # Only an application that is shown proves that its notes would be shown too.
+        # Only an application and a candidate that are shown prove that their notes would be shown too.
         readings = await read_applications(harvest, {command.application_id: command.job_id}, with_visits=False)
+        shown = readings.of(command.application_id)
+        seen = isinstance(shown, ApplicationView) and bool(await harvest.candidates([shown.candidate_id]))
         known = intent.resolved.get("candidate_id") or intent.candidate_id
         people = [CandidateId(known)] if isinstance(known, int) else []
         anonymized = await self._candidates.notes_anonymized_at(intent.account, people)
         at = anonymized.get(people[0]) if people else None
-        return cases.look_for_note(intent, command, notes, author, readings.of(command.application_id), at)
+        return cases.look_for_note(intent, command, notes, author, shown, at, candidate_is_shown=seen)
 
 
 class MoveEffect(HarvestEffect):
@@ -391,10 +391,6 @@ class _Plans:
         return fresh
 
 
-_NO_CANDIDATE: Final = Blocked(
-    reason="the candidate is not visible to the service user",
-    remedy="give the service user the right to see private candidates, then redrive",
-)
 _NO_ROW: Final = Blocked(
     reason="Greenhouse shows no row of the present stage visit, which this connection's moves must name",
     remedy="move the application by hand, or set v3.from_stage_space to job_interview_stage",

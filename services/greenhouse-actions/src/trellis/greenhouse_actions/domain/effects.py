@@ -159,6 +159,8 @@ def look_for_note(
     author: UserId | None,
     shown: ApplicationView | Missing,
     anonymized_at: datetime | None,
+    *,
+    candidate_is_shown: bool,
 ) -> LookUp:
     """Say whether the note is there.
 
@@ -169,6 +171,7 @@ def look_for_note(
         author: Our service user; None when not known.
         shown: The application, read after the notes: what shows that the list was not merely hidden.
         anonymized_at: When the candidate's notes were last anonymised, if they were.
+        candidate_is_shown: The candidate of *shown*, read after it: what shows that their notes are not hidden.
     """
     for note in notes:
         if is_our_note(note, command, author):
@@ -177,9 +180,10 @@ def look_for_note(
         return Overtaken(reason="the candidate was anonymised since, and notes with it; not written again")
     if shown is Missing.GONE:
         return _GONE
-    if shown is Missing.HIDDEN:
+    if shown is Missing.HIDDEN or not candidate_is_shown:
+        whose = "application" if shown is Missing.HIDDEN else "candidate"
         return CannotTell(
-            reason="the application and its notes are not visible to the service user",
+            reason=f"the {whose} and its notes are not visible to the service user",
             remedy="look in Greenhouse whether the note is there, then confirm or redrive it",
         )
     return NotSeen(reason="no note bears our marker")
