@@ -36,6 +36,7 @@ from trellis.common.runtime.http import (
     application_of,
     body_of,
     faults,
+    tenancy,
 )
 from trellis.common.runtime.keyring import Keyring
 from trellis.common.runtime.tokens import guard
@@ -176,7 +177,7 @@ class Api:
 
 def application(api: Api, keyring: Keyring) -> web.Application:
     """Return the HTTP application; without a service token for us every route answers 401."""
-    app = web.Application(middlewares=[guard(keyring, NAME), faults], client_max_size=MOST_BODY_BYTES)
+    app = web.Application(middlewares=[guard(keyring, NAME), faults, tenancy], client_max_size=MOST_BODY_BYTES)
     api.effects.add_routes(app)
     app.router.add_put(f"{ACCOUNT_PREFIX}/connection", api.put_connection)
     app.router.add_get(f"{ACCOUNT_PREFIX}/connection", api.get_connection)

@@ -46,6 +46,7 @@ from trellis.common.runtime.metrics import Metrics
 from trellis.common.store.database import Database
 from trellis.common.store.outbox import Relay
 from trellis.common.store.postgres import Connection
+from trellis.common.store.tenancy import serving
 
 log = structlog.get_logger()
 
@@ -148,6 +149,10 @@ class Reports:
     # -- one reading
 
     async def _read(self, due: DueReading) -> None:
+        with serving(due.account):
+            await self._read_and_record(due)
+
+    async def _read_and_record(self, due: DueReading) -> None:
         async with self._database.acquired() as connection:
             invite = await self._invites.find(connection, due.account, due.command_id)
             address = None if invite is None else await self._invites.address(connection, invite)

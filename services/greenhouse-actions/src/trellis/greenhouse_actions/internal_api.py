@@ -14,7 +14,7 @@ from aiohttp import web
 from trellis.common.ledger.api import LedgerApi
 from trellis.common.ledger.effects import Blocked, Later, Overtaken
 from trellis.common.ledger.runner import Runner
-from trellis.common.runtime.http import ACCOUNT_PREFIX, MOST_BODY_BYTES, account_of, answer, body_of, faults
+from trellis.common.runtime.http import ACCOUNT_PREFIX, MOST_BODY_BYTES, account_of, answer, body_of, faults, tenancy
 from trellis.common.runtime.keyring import Keyring
 from trellis.common.runtime.tokens import guard
 from trellis.common.store.postgres import Pool, acquired
@@ -122,7 +122,7 @@ class Api:
 
 def application(api: Api, keyring: Keyring) -> web.Application:
     """Return the HTTP application; without a service token for us every route answers 401."""
-    app = web.Application(middlewares=[guard(keyring, NAME), faults], client_max_size=MOST_BODY_BYTES)
+    app = web.Application(middlewares=[guard(keyring, NAME), faults, tenancy], client_max_size=MOST_BODY_BYTES)
     api.effects.add_routes(app)
     app.router.add_put(f"{ACCOUNT_PREFIX}/connection", api.put_connection)
     app.router.add_get(f"{ACCOUNT_PREFIX}/connection", api.get_connection)

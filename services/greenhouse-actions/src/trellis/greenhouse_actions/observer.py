@@ -20,6 +20,7 @@ from trellis.common.contracts.identifiers import AccountId, stable_id
 from trellis.common.errors import StoreAwayError, TransientError
 from trellis.common.runtime.clock import Clock
 from trellis.common.store.outbox import Relay
+from trellis.common.store.tenancy import serving
 from trellis.greenhouse_actions.adapters.harvest import MOST_IDS, CredentialRejectedError, Harvests
 from trellis.greenhouse_actions.domain.readings import ApplicationView, Missing
 from trellis.greenhouse_actions.domain.requests import Route
@@ -76,6 +77,10 @@ class Observer:
         return len(claimed)
 
     async def _answer(self, account: AccountId, questions: Sequence[Question]) -> None:
+        with serving(account):
+            await self._read_and_tell(account, questions)
+
+    async def _read_and_tell(self, account: AccountId, questions: Sequence[Question]) -> None:
         retry = DEFAULT_RETRY
         try:
             connected = await self._harvests.of(account)

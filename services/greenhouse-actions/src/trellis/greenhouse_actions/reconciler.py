@@ -24,6 +24,7 @@ from trellis.common.errors import StoreAwayError, TransientError
 from trellis.common.failpoints import failpoint
 from trellis.common.ledger.budget import Use
 from trellis.common.store.outbox import Relay
+from trellis.common.store.tenancy import serving
 from trellis.greenhouse_actions.adapters.harvest import (
     MOST_IDS,
     Connected,
@@ -97,6 +98,11 @@ class Reconciler:
         claim = await self._reconciliations.claim(LEASE)
         if claim is None:
             return False
+        with serving(claim.account):
+            await self._take_up(claim)
+        return True
+
+    async def _take_up(self, claim: Claim) -> None:
         retry = DEFAULT_RETRY
         try:
             connected = await self._harvests.of(claim.account, Use.BACKGROUND)
@@ -112,7 +118,6 @@ class Reconciler:
         except TransientError as error:
             wait = error.retry_after or full_jitter(claim.tries + 1, random.random())  # noqa: S311 - jitter, no secret
             await self._put_off(claim, str(error), wait, claim.longest)
-        return True
 
     async def _compare(self, claim: Claim, connected: Connected) -> None:
         pace, harvest = connected.connection.pace, connected.harvest

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from trellis.common.errors import StoreAwayError
 from trellis.common.runtime.health import Check
+from trellis.common.runtime.http import tenancy
 from trellis.common.runtime.lifecycle import Kit, Parts, serve
 from trellis.common.runtime.sealer import Sealer
 from trellis.common.runtime.service import Service
@@ -106,7 +107,7 @@ def _listener(kit: Kit, settings: IngestSettings, receiver: Receiver, internal: 
     """Return the HTTP listener; ours and not the lifecycle's, which has no bounds for strangers."""
     app = web.Application(middlewares=[watched])
     receiver.add_routes(app)
-    inside = web.Application(middlewares=[guard(kit.keyring, NAME), errors_as_json])
+    inside = web.Application(middlewares=[guard(kit.keyring, NAME), errors_as_json, tenancy])
     internal.add_routes(inside)
     app.add_subapp("/internal", inside)
     bounds = Bounds(

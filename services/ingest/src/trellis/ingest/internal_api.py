@@ -17,6 +17,7 @@ from trellis.common.contracts.identifiers import AccountId
 from trellis.common.errors import ConflictError, InputError, PermanentError, StoreAwayError
 from trellis.common.runtime.keyring import UnreadableError
 from trellis.common.runtime.tokens import CALLER
+from trellis.common.store.tenancy import serving
 from trellis.ingest.adapters.registry import (
     OVERLAP_SECONDS,
     PostgresRegistry,
@@ -154,9 +155,11 @@ class InternalApi:
 
     async def endpoints(self, request: web.Request) -> web.Response:
         """List endpoints with their URLs; a secret that was generated is told once."""
-        account = request.query.get("account")
-        shown = await self._registry.shown(AccountId(account) if account else None)
-        silent = {(whose, vendor): found for whose, vendor, found in await self._silences()}
+        name = request.query.get("account")
+        account = AccountId(name) if name else None
+        with serving(account):
+            shown = await self._registry.shown(account)
+            silent = {(whose, vendor): found for whose, vendor, found in await self._silences()}
         return web.json_response(
             [
                 {

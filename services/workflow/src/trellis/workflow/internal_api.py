@@ -24,6 +24,7 @@ from trellis.common.runtime.http import (
     body_of,
     faults,
     parsed_as,
+    tenancy,
 )
 from trellis.common.runtime.keyring import Keyring
 from trellis.common.runtime.tokens import guard
@@ -40,7 +41,7 @@ from trellis.workflow.story import steps_of
 def internal_app(pool: Pool, keyring: Keyring, wake: Callable[[], None]) -> web.Application:
     """Return the application that serves the internal API; *wake* is called when something is to be published."""
     api = _Api(pool, wake)
-    app = web.Application(middlewares=[guard(keyring, "workflow"), faults], client_max_size=MOST_BODY_BYTES)
+    app = web.Application(middlewares=[guard(keyring, "workflow"), faults, tenancy], client_max_size=MOST_BODY_BYTES)
     base = ACCOUNT_PREFIX
     app.router.add_put(f"{base}/workflows", api.put_workflows)
     app.router.add_get(f"{base}/workflows", api.get_workflows)

@@ -33,6 +33,7 @@ from trellis.common.errors import (
 )
 from trellis.common.failpoints import failpoint
 from trellis.common.runtime.metrics import Metrics
+from trellis.common.store.tenancy import only_account, serving
 
 log = structlog.get_logger()
 
@@ -211,7 +212,7 @@ class Consumer:
             self._messages_total.labels("handled").inc()
 
     async def _handle_held(self, batch: Sequence[Envelope]) -> None:
-        """Handle *batch*, holding it while the database is away.
+        """Handle *batch*, bound to its account if it has only one, and hold it while the database is away.
 
         Raises:
             StoreAwayError: It stayed away so long that the broker would soon take the messages back.
@@ -220,7 +221,8 @@ class Consumer:
         attempt = 0
         while True:
             try:
-                return await self._handle(batch)
+                with serving(only_account(batch)):
+                    return await self._handle(batch)
             except StoreAwayError as error:
                 attempt += 1
                 if attempt == 1:

@@ -31,6 +31,7 @@ from trellis.common.runtime.clock import utc_now
 from trellis.common.runtime.metrics import LONG_SECONDS, Metrics
 from trellis.common.store.outbox import Relay
 from trellis.common.store.postgres import Connection
+from trellis.common.store.tenancy import serving
 
 log = structlog.get_logger()
 
@@ -168,7 +169,7 @@ class Runner:
 
     def _start(self, account: AccountId, rows: int, work: Coroutine[Any, Any, None]) -> None:
         self._counts[account] = self._counts.get(account, 0) + rows
-        task = asyncio.ensure_future(self._guarded(work))
+        task = asyncio.ensure_future(self._guarded(account, work))
         self._under_way.add(task)
 
         def ended(done: asyncio.Future[None]) -> None:
@@ -180,10 +181,11 @@ class Runner:
 
         task.add_done_callback(ended)
 
-    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run *work*; an outage or a bug leaves its rows to their lease or their deadline."""
+    async def _guarded(self, account: AccountId, work: Coroutine[Any, Any, None]) -> None:
+        """Run *work*, which serves *account*; an outage or a bug leaves its rows to their lease or their deadline."""
         try:
-            await work
+            with serving(account):
+                await work
         except* TransientError as errors:
             log.warning("ledger.interrupted", reason="; ".join(str(error) for error in _leaves(errors)))
         except* Exception as errors:

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from trellis.common.contracts.identifiers import AccountId, ApplicationId
 from trellis.common.errors import InputError, StoreAwayError, TransientError
+from trellis.common.store.tenancy import serving
 
 ACCOUNT_PREFIX: Final = "/internal/v1/accounts/{account}"
 MOST_BODY_BYTES: Final = 256 * 1024
@@ -47,6 +48,14 @@ async def faults(request: web.Request, handler: Handler) -> web.StreamResponse:
         return web.json_response({"error": str(error)}, status=503, headers={"Retry-After": "2"})
     except TransientError as error:
         return web.json_response({"error": str(error)}, status=503, headers={"Retry-After": "1"})
+
+
+@web.middleware
+async def tenancy(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Serve the account in the path: row-level security shows the handler nothing of another's."""
+    account = request.match_info.get("account")
+    with serving(None if account is None else AccountId(account)):
+        return await handler(request)
 
 
 def account_of(request: web.Request) -> AccountId:

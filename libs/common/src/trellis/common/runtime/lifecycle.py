@@ -192,7 +192,12 @@ async def _schema_fits(service: Service, pool: Pool, health: Health, stop: async
         try:
             async with acquired(pool) as connection:
                 missing = await migrate.pending(connection, service.schema, service.migrations)  # type: ignore[arg-type]
+                bound = not await connection.fetchval(
+                    "select rolsuper or rolbypassrls from pg_roles where rolname = current_user"
+                )
             if not missing:
+                if not bound:
+                    log.warning("service.role_passes_policies_by", reason="the login role is a superuser or BYPASSRLS")
                 return True
             health.starting = f"waiting for migrations: {', '.join(missing)} (run `trellis migrate`)"
         except StoreAwayError as error:

@@ -156,8 +156,9 @@ async def _grant(connection: asyncpg.Connection[asyncpg.Record], schema: str, ro
     if not _IDENTIFIER.fullmatch(role):
         raise PermanentError(f"{role!r} is no role name of a-z, 0-9 and _")
     own = await connection.fetchval("select current_user::text")
-    if role == own:
-        return  # a single-role installation: the owner serves as well
+    if role == own:  # a single-role installation: the owner serves as well
+        await _force_policies(connection, schema)
+        return
     if not await connection.fetchval("select exists (select from pg_roles where rolname = $1)", role):
         await connection.execute(f"create role {role} login")
         if password:
@@ -178,3 +179,16 @@ async def _grant(connection: asyncpg.Connection[asyncpg.Record], schema: str, ro
         await connection.execute(statement)
     if await connection.fetchval("select to_regclass($1) is not null", f"{schema}.event"):
         await connection.execute(f"revoke update, delete on {schema}.event from {role}")
+
+
+async def _force_policies(connection: asyncpg.Connection[asyncpg.Record], schema: str) -> None:
+    """Bind the owner too: it passes the policies of its own tables by otherwise.
+
+    Not done where the services have roles of their own, since it would stop the owner's backups (`pg_dump` refuses
+    a table whose policies bind it, unless told `--enable-row-security`).
+    """
+    rows = await connection.fetch(
+        "select relname from pg_class where relnamespace = $1::regnamespace and relrowsecurity", schema
+    )
+    for row in rows:
+        await connection.execute(f"alter table {schema}.{row['relname']} force row level security")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import asyncpg
 
 from trellis.common.errors import ConflictError, StoreAwayError
+from trellis.common.store.tenancy import served
 
 if TYPE_CHECKING:
     Pool: TypeAlias = asyncpg.Pool[asyncpg.Record]
@@ -97,13 +98,24 @@ async def translated() -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def transaction(pool: Pool) -> AsyncIterator[Connection]:
-    """Run the block in one READ COMMITTED transaction, exceptions translated."""
+    """Run the block in one READ COMMITTED transaction, bound to the account served, exceptions translated."""
     async with translated(), pool.acquire(timeout=10.0) as connection, connection.transaction():
+        account = served()
+        if account is not None:
+            # For this transaction only: what a session keeps, the next user of a pooled connection inherits.
+            await connection.execute("select set_config('trellis.account', $1, true)", account)
         yield connection
 
 
 @asynccontextmanager
 async def acquired(pool: Pool) -> AsyncIterator[Connection]:
-    """Run the block on one connection, each statement its own transaction, exceptions translated."""
+    """Run the block on one connection, each statement its own transaction, exceptions translated.
+
+    While one account is served the block is one transaction, since nothing shorter can be bound to it.
+    """
+    if served() is not None:
+        async with transaction(pool) as connection:
+            yield connection
+        return
     async with translated(), pool.acquire(timeout=10.0) as connection:
         yield connection

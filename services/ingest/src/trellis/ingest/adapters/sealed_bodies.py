@@ -11,6 +11,7 @@ from trellis.common.contracts.identifiers import AccountId
 from trellis.common.errors import StoreAwayError
 from trellis.common.runtime.sealer import ACCOUNT, Sealer
 from trellis.common.store.postgres import Pool, acquired, transaction
+from trellis.common.store.tenancy import serving
 from trellis.ingest.endpoints import Vendor
 
 
@@ -69,22 +70,26 @@ class PostgresSealedBodies:
             StoreAwayError: It could not be kept in time.
         """
         try:
-            async with asyncio.timeout(self._wait_seconds), transaction(self._pool) as connection:
-                sealed = await self._sealer.seal(connection, kept.account, ACCOUNT, kept.body, _place(kept.id))
-                await connection.execute(
-                    "insert into sealed_body (id, account_id, vendor, reason, fault, sealed, received_at, expires_at) "
-                    "values ($1, $2, $3, $4, $5, $6, $7, $8)",
-                    kept.id,
-                    kept.account,
-                    kept.vendor.value,
-                    "signal" if kept.fault is None else "unreadable",
-                    kept.fault,
-                    sealed,
-                    kept.received_at,
-                    kept.received_at + self._keep,
-                )
+            with serving(kept.account):
+                await self._insert(kept)
         except TimeoutError:
             raise StoreAwayError("the body could not be kept in time") from None
+
+    async def _insert(self, kept: KeptBody) -> None:
+        async with asyncio.timeout(self._wait_seconds), transaction(self._pool) as connection:
+            sealed = await self._sealer.seal(connection, kept.account, ACCOUNT, kept.body, _place(kept.id))
+            await connection.execute(
+                "insert into sealed_body (id, account_id, vendor, reason, fault, sealed, received_at, expires_at) "
+                "values ($1, $2, $3, $4, $5, $6, $7, $8)",
+                kept.id,
+                kept.account,
+                kept.vendor.value,
+                "signal" if kept.fault is None else "unreadable",
+                kept.fault,
+                sealed,
+                kept.received_at,
+                kept.received_at + self._keep,
+            )
 
     async def open(self, account: AccountId, body: UUID) -> bytes | None:
         """Return a body that a fact refers to, or None when there is none of that id in the account.
