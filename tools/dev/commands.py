@@ -118,6 +118,12 @@ def fuzz(arguments: Sequence[str]) -> int:
     return testing.fuzz(arguments)
 
 
+def audit(arguments: Sequence[str]) -> int:
+    """List the licences and known vulnerabilities of what is installed; exits with 1 on a fault."""
+    _only_flag(arguments)
+    return testing.audit()
+
+
 def setup(arguments: Sequence[str]) -> int:
     """Build the Python environment, as every other command does when it needs it."""
     _only_flag(arguments)
@@ -141,7 +147,7 @@ COMMANDS: dict[str, Command] = {
     command.__name__: command
     for command in (
         *(demo, up, down, start, stop, logs, psql, trellis, env),
-        *(test, lint, bench, simulate, faults, mutate, fuzz, setup, lock, clean),
+        *(test, lint, bench, simulate, faults, mutate, fuzz, audit, setup, lock, clean),
     )
 }
 

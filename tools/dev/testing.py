@@ -130,6 +130,11 @@ def fuzz(arguments: Sequence[str]) -> int:
     return run([str(python), "-m", "tools.fuzzing", *arguments], {**os.environ, "PYTHONHASHSEED": "0"})
 
 
+def audit() -> int:
+    """Run `python -m tools.audit` in the environment it looks at."""
+    return run([str(ensure_environment()), "-m", "tools.audit"], dict(os.environ))
+
+
 def _tool(*argv: str) -> int:
     say(" ".join(argv))
     return run([str(VENV / "bin" / argv[0]), *argv[1:]], dict(os.environ))

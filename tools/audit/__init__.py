@@ -1,0 +1,1 @@
+"""`./dev audit`: under which licences, and with which known vulnerabilities, stands what is installed."""
