@@ -20,9 +20,9 @@ BREAKS: dict[str, tuple[tuple[str, dict[str, Any]], tuple[str, dict[str, Any]], 
         "notes:create",
     ),
     "list scope": (
-        ("revoke_scope", {"scope": "candidates:list"}),
-        ("grant_scope", {"scope": "candidates:list"}),
-        "candidates:list",
+        ("revoke_scope", {"scope": "applications:list"}),
+        ("grant_scope", {"scope": "applications:list"}),
+        "applications:list",
     ),
     "Site Admin": (("drop_site_admin", {}), ("give_site_admin", {}), "Site Admin"),
 }
