@@ -8,7 +8,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from tests.integration.ingest.conftest import Ingest, signed, wire
+from tests.integration.ingest.conftest import Ingest, signed, until, wire
 
 from trellis.common.errors import InputError, PermanentError
 
@@ -133,6 +133,32 @@ async def test_a_fault_names_its_field_and_not_its_value(ingest: Ingest, body: A
     assert "short" not in caught.value.expected.replace("shorter", "")
     assert "sim-api-key" not in str(caught.value)
     assert not await ingest.rows("select * from account")
+
+
+async def test_an_old_secret_is_shown_with_its_end_and_its_last_use_until_it_is_over(ingest: Ingest) -> None:
+    url, secret = await ingest.connect_greenhouse()
+
+    async def ending() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = (await shown(ingest))["greenhouse"]["ending"]
+        return found
+
+    assert await ending() == []
+    await ingest.call("POST", "/internal/v1/accounts/acme/keys/rotate", {"overlap_seconds": 3600})
+    (old,) = await ending()
+    assert old["last_used_at"] is None
+    body = wire("greenhouse", "candidate_stage_change")
+    assert await ingest.post(url, body, signed(body, secret)) == 200
+
+    async def used() -> bool:
+        return (await ending())[0]["last_used_at"] is not None
+
+    await until(used)
+    assert (await ending())[0]["expires_at"] == old["expires_at"]
+    assert secret not in str(await ending())
+    await ingest.rows(
+        "update endpoint_secret set expires_at = clock_timestamp() where expires_at is not null returning 1"
+    )
+    assert await ending() == []
 
 
 async def test_rotating_without_a_connection_says_what_to_do(ingest: Ingest) -> None:

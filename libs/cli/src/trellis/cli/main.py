@@ -131,6 +131,9 @@ def endpoints(account: str | None, *, as_json: bool) -> None:
         click.echo(
             f"  webhook {'connected at ' + item['connected_at'] if item.get('connected_at') else 'not pinged yet'}"
         )
+        for old in item.get("ending", ()):
+            used = f"last used {old['last_used_at'][:19]}" if old["last_used_at"] else "never used"
+            click.echo(f"  old     secret accepted until {old['expires_at'][:19]}, {used}")
         silence = item.get("silence")
         if silence and silence["unusual"]:
             click.echo(f"  silent  since {silence['since'][:19]}; about {silence['missing']:.0f} come in such a time")

@@ -169,6 +169,13 @@ class InternalApi:
                     "secret": one.secret,
                     "connected_at": one.connected_at.isoformat() if one.connected_at else None,
                     "last_received_at": one.last_received_at.isoformat() if one.last_received_at else None,
+                    "ending": [
+                        {
+                            "expires_at": old.expires_at.isoformat(),
+                            "last_used_at": old.last_used_at.isoformat() if old.last_used_at else None,
+                        }
+                        for old in one.ending
+                    ],
                     "silence": _silence(silent.get((one.account, one.vendor))),
                 }
                 for one in shown

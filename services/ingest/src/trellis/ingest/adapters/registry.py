@@ -56,6 +56,14 @@ class WantedAccount:
     coderbyte: WantedCoderbyte | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndingSecret:
+    """An old secret that is still accepted: until when, and when it last signed a webhook, to the minute."""
+
+    expires_at: datetime
+    last_used_at: datetime | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class ShownEndpoint:
     """An endpoint as the administrator sees it; *secret* is there once, after it was made."""
@@ -66,6 +74,7 @@ class ShownEndpoint:
     secret: str | None
     connected_at: datetime | None
     last_received_at: datetime | None
+    ending: tuple[EndingSecret, ...] = ()
 
 
 class PostgresRegistry:
@@ -131,6 +140,7 @@ class PostgresRegistry:
                     secret=await self._reveal(connection, row),
                     connected_at=row["connected_at"],
                     last_received_at=row["last_received_at"],
+                    ending=await self._ending(connection, row),
                 )
                 for row in rows
             ]
@@ -298,6 +308,15 @@ class PostgresRegistry:
     def _is_secret(self, row: asyncpg.Record, text: str) -> bool:
         known = self._keyring.open(row["sealed"], secret_place(row["id"]))
         return hmac.compare_digest(known, text.encode())
+
+    async def _ending(self, connection: Connection, row: asyncpg.Record) -> tuple[EndingSecret, ...]:
+        found = await connection.fetch(
+            "select expires_at, last_used_at from endpoint_secret where endpoint_id = $1 and account_id = $2 "
+            "and expires_at > clock_timestamp() order by expires_at",
+            row["id"],
+            row["account_id"],
+        )
+        return tuple(EndingSecret(expires_at=one["expires_at"], last_used_at=one["last_used_at"]) for one in found)
 
     async def _reveal(self, connection: Connection, row: asyncpg.Record) -> str | None:
         """Return the newest generated secret if it was never shown; who updates the row has it."""
