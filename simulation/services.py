@@ -239,7 +239,7 @@ def _ingest(world: World, process: Process) -> Running:
     receiver = Receiver(
         endpoints=endpoints, outlet=outlet, bodies=it.MemoryBodies(session, keep=timedelta(days=30), wait_seconds=1.0), keyring=world.keyring,
         clock=SystemClock(), limits=Limits(body_bytes=10**6, read_seconds=10.0, in_flight=100),
-        recorder=cast(Any, recorder), note_use=lambda endpoint, secret, at: None,
+        recorder=cast(Any, recorder), note_use=lambda endpoint, secret, at: None, note_refusal=lambda endpoint, reason, at: None,
     )  # fmt: skip
     drain, woken = Drain(spool, publisher, _METRICS), asyncio.Event()
 

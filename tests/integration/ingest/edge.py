@@ -130,6 +130,7 @@ async def edge(
         limits=Limits(body_bytes=body_bytes, read_seconds=read_seconds, in_flight=in_flight),
         recorder=Recorder(metrics, max_accounts=10),
         note_use=lambda *use: used.append(use),
+        note_refusal=lambda *_: None,
     )
     app = web.Application(middlewares=[watched])
     receiver.add_routes(app)

@@ -35,8 +35,9 @@ OVER_ACCOUNTS = {
     "/internal/v1/accounts",
     "/internal/v1/applications/{application}/accounts",
     "/internal/v1/endpoints",
+    "/internal/v1/findings",
 }
-"""What the administrator asks over all accounts; no other route may do without an account in its path."""
+"""What the administrator asks over all accounts, or of the installation itself; no other route may do without an account in its path."""
 
 
 def routes_of(running: Running) -> list[tuple[str, str]]:

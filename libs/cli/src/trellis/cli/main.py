@@ -20,6 +20,7 @@ from rich.table import Table
 from trellis.cli import asking, parking, running
 from trellis.cli.account_file import AccountFile
 from trellis.cli.applying import apply as apply_file
+from trellis.cli.doctor import examine
 from trellis.cli.environment import clients
 from trellis.cli.reading import FileError, read
 from trellis.common.bus.topology import apply_topology
@@ -399,6 +400,36 @@ def _brake(account: str, connection: str | None, workflow: str | None, reason: s
     for service, words in said.items():
         click.echo(f"{service}: {'brake on' if on else 'brake off'}: {words}")
     if any(words != "done" for words in said.values()):
+        sys.exit(1)
+
+
+@cli.command()
+@click.option("--account", help="Only this account's set-up, and what concerns all.")
+@click.option(
+    "-f",
+    "--file",
+    "path",
+    type=click.Path(path_type=Path),
+    help="An account's file whose references are looked at too.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def doctor(account: str | None, path: Path | None, *, as_json: bool) -> None:
+    """Name each fault of the set-up, what it means for those who wait, and its remedy; exit 1 if there is one."""
+    file = None if path is None else read(path)
+    report = asyncio.run(examine(account, file, Path() if path is None else path.parent))
+    if as_json:
+        found = [{"account": item.account, **asdict(item.finding)} for item in report.found]
+        click.echo(json.dumps({"findings": found, "accounts": report.accounts, "not_looked_at": report.skipped}))
+    else:
+        for item in report.found:
+            click.echo(f"{item.account or 'all accounts'}: {item.finding.fault}")
+            click.echo(f"  means   {item.finding.meaning}")
+            click.echo(f"  remedy  {item.finding.remedy}")
+        for words in report.skipped:
+            click.echo(f"not looked at: {words}")
+        if not report.found:
+            click.echo(f"nothing is wrong, as far as was looked ({', '.join(report.accounts) or 'no account'})")
+    if report.found:
         sys.exit(1)
 
 

@@ -69,6 +69,7 @@ SWITCHES: dict[str, Switch] = {
     "rate.reset_style": _choice("rolling_now_plus_30", "window_end", meaning="X-RateLimit-Reset"),
     "rate.time_scale": _number(1, "simulated seconds that pass in one real second of the 30 s window"),
     "rate.v1_limit": _number(50, "calls of a v1 key in 10 s"),
+    "clock.skew_s": _number(0, "seconds by which the Date header of Harvest v3 is ahead"),
     "v1.state": _choice(
         "on", "401", "404", "410", "refused", meaning="what Harvest v1 answers; all but on: it has ended"
     ),

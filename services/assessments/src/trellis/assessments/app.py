@@ -17,6 +17,7 @@ from trellis.assessments.adapters.invite_store import InviteStore
 from trellis.assessments.adapters.result_store import ResultStore
 from trellis.assessments.adapters.signal_store import PeopleStore, SignalStore
 from trellis.assessments.baseline import Baseline
+from trellis.assessments.examination import Examination
 from trellis.assessments.gateway import Gateway
 from trellis.assessments.handler import Handler
 from trellis.assessments.inviting import InviteEffect
@@ -35,6 +36,11 @@ from trellis.common.runtime.internal import InternalClient
 from trellis.common.runtime.lifecycle import Kit, Parts, serve
 from trellis.common.runtime.sealer import Sealer
 from trellis.common.runtime.service import Service
+from trellis.common.setup.api import add_routes
+from trellis.common.setup.faults import PostgresFaults
+from trellis.common.setup.part import Part
+from trellis.common.setup.watch import Watch
+from trellis.common.setup.workflows import LiveWorkflows
 from trellis.common.store import inbox
 from trellis.common.store.database import PostgresDatabase
 from trellis.common.store.outbox import Relay
@@ -60,7 +66,12 @@ async def run(environ: Mapping[str, str]) -> None:
 SERVICE = Service(
     name=NAME,
     schema="assessments",
-    migrations=("trellis.common.store", "trellis.common.ledger", "trellis.assessments.adapters"),
+    migrations=(
+        "trellis.common.store",
+        "trellis.common.setup",
+        "trellis.common.ledger",
+        "trellis.assessments.adapters",
+    ),
     run=run,
 )
 
@@ -108,10 +119,24 @@ def assemble(kit: Kit, settings: AssessmentsSettings) -> Parts:
         pool=kit.pool, ledger=ledger, brakes=brakes, effects=LedgerApi(kit.pool, ledger, brakes, changed), connections=connections, publisher=publisher,
         signals=signals, gateway=gateway, runner=runner, reports=reports, relay=relay,
     )  # fmt: skip
+    examination = Examination(
+        store=connections,
+        gateway=gateway,
+        workflows=LiveWorkflows(
+            InternalClient(internal, settings.workflow_url, audience="workflow", caller=NAME, keyring=kit.keyring)
+        ),
+        brakes=brakes,
+        part=Part(NAME, settings.broker_url.get_secret_value(), ASSESSMENTS, database.outbox),
+        clock=kit.clock,
+    )
+    every = timedelta(seconds=settings.setup_seconds)
+    setup = Watch(examination, PostgresFaults(kit.pool), kit.metrics, every=every)
+    http = internal_api.application(api, kit.keyring)
+    add_routes(http, setup)
     return Parts(
-        http=internal_api.application(api, kit.keyring),
+        http=http,
         consumers=[Consumer(kit.consuming, kit.publisher, ASSESSMENTS, handler.handle_batch, kit.metrics)],
-        tasks=[runner.run, reports.run, relay.run, lambda: _tidy(kit.pool)],
+        tasks=[runner.run, reports.run, relay.run, setup.run, lambda: _tidy(kit.pool)],
         drains=[runner.drain],
         closing=[coderbyte.close, internal.close],
     )

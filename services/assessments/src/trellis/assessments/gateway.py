@@ -70,6 +70,10 @@ class Gateway:
         self._lists[organization.account] = (organization.revision, time.monotonic(), found)
         return found
 
+    async def look(self, organization: Organization) -> tuple[Assessment, ...]:
+        """Return the organization's assessments as they are now; the budget was taken by `spend`."""
+        return await self._called(organization, "assessments", lambda: self._coderbyte.assessments(organization))
+
     async def listed(
         self, organization: Organization, address: str, *, until: float, use: Use = Use.PEOPLE
     ) -> frozenset[AssessmentId]:
@@ -103,6 +107,9 @@ class Gateway:
         wait = await self.spend(organization, until=until, use=use)
         if wait is not None:
             raise TransientError("the rate budget is used up for now", retry_after=wait)
+        return await self._called(organization, route, call)
+
+    async def _called(self, organization: Organization, route: str, call: Callable[[], Awaitable[_T]]) -> _T:
         async with self._semaphore(organization):
             try:
                 found = await call()

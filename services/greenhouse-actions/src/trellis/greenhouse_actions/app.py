@@ -21,11 +21,17 @@ from trellis.common.runtime.internal import InternalClient
 from trellis.common.runtime.lifecycle import Kit, Parts, serve
 from trellis.common.runtime.sealer import Sealer
 from trellis.common.runtime.service import Service
+from trellis.common.setup.api import add_routes
+from trellis.common.setup.faults import PostgresFaults
+from trellis.common.setup.part import Part
+from trellis.common.setup.watch import Watch
+from trellis.common.setup.workflows import LiveWorkflows
 from trellis.common.store import inbox
 from trellis.common.store.database import PostgresDatabase
 from trellis.common.store.outbox import Relay
 from trellis.common.store.postgres import Pool, acquired
 from trellis.greenhouse_actions.adapters.candidate_store import CandidateStore
+from trellis.greenhouse_actions.adapters.checkup import Checkup
 from trellis.greenhouse_actions.adapters.connection_store import ConnectionStore
 from trellis.greenhouse_actions.adapters.harvests import LiveHarvests
 from trellis.greenhouse_actions.adapters.http import HttpClients
@@ -33,11 +39,13 @@ from trellis.greenhouse_actions.adapters.http_harvest import Shared
 from trellis.greenhouse_actions.adapters.known_store import KnownStore
 from trellis.greenhouse_actions.adapters.measures import Measures
 from trellis.greenhouse_actions.adapters.mint import HttpMint
+from trellis.greenhouse_actions.adapters.named_stages import NamedStages
 from trellis.greenhouse_actions.adapters.own_moves import LedgerMoves
 from trellis.greenhouse_actions.adapters.reconciliation_store import ReconciliationStore
 from trellis.greenhouse_actions.adapters.stage_cache import StageCache
 from trellis.greenhouse_actions.adapters.tokens import Tokens
 from trellis.greenhouse_actions.effects import MoveEffect, NoteEffect
+from trellis.greenhouse_actions.examination import Examination
 from trellis.greenhouse_actions.handler import Handler
 from trellis.greenhouse_actions.internal_api import NAME, Api, application
 from trellis.greenhouse_actions.invites import Invites
@@ -67,7 +75,12 @@ async def run(environ: Mapping[str, str]) -> None:
 SERVICE: Final = Service(
     name=NAME,
     schema="greenhouse_actions",
-    migrations=("trellis.common.store", "trellis.common.ledger", "trellis.greenhouse_actions.adapters"),
+    migrations=(
+        "trellis.common.store",
+        "trellis.common.setup",
+        "trellis.common.ledger",
+        "trellis.greenhouse_actions.adapters",
+    ),
     run=run,
 )
 
@@ -106,24 +119,42 @@ def _build(kit: Kit, settings: GreenhouseActionsSettings) -> Parts:
         runner.wake()
         relay.wake()
 
+    brakes = Brakes(kit.pool)
+    examination = Examination(
+        store=store,
+        checkups=lambda connection: Checkup(connection, harvests.budget(connection), shared),
+        workflows=LiveWorkflows(
+            InternalClient(internal, settings.workflow_url, audience="workflow", caller=NAME, keyring=kit.keyring)
+        ),
+        stages=NamedStages(kit.pool),
+        reconciliations=reconciliations,
+        brakes=brakes,
+        part=Part(NAME, settings.broker_url.get_secret_value(), GREENHOUSE_ACTIONS, database.outbox),
+        clock=kit.clock,
+    )
+    every = timedelta(seconds=settings.setup_seconds)
+    setup = Watch(examination, PostgresFaults(kit.pool), kit.metrics, every=every)
     api = Api(
         pool=kit.pool,
         store=store,
-        effects=LedgerApi(kit.pool, ledger, Brakes(kit.pool), changed),
+        effects=LedgerApi(kit.pool, ledger, brakes, changed),
         invites=Invites(harvests, store, pauses),
         runner=runner,
         observer=observer,
         reconciliations=reconciliations,
         reconciler=reconciler,
     )
+    http_api = application(api, kit.keyring)
+    add_routes(http_api, setup)
     return Parts(
-        http=application(api, kit.keyring),
+        http=http_api,
         consumers=[Consumer(kit.consuming, kit.publisher, GREENHOUSE_ACTIONS, handler.handle, kit.metrics)],
         tasks=[
             runner.run,
             relay.run,
             observer.run,
             reconciler.run,
+            setup.run,
             lambda: _watch(kit.pool, store, reconciliations, measures),
         ],
         drains=[runner.drain],

@@ -12,6 +12,8 @@ class GreenhouseActionsSettings(Settings):
 
     assessments_url: str = Field(default="http://127.0.0.1:8083", pattern=r"^https?://[^/]+/?$")
     """Address of the internal API of `assessments`, asked for the link of a report when a note wants one."""
+    workflow_url: str = Field(default="http://127.0.0.1:8081", pattern=r"^https?://[^/]+/?$")
+    """Address of the internal API of `workflow`, asked which stages the live workflows name."""
     vendor_connections: int = Field(default=40, ge=4, le=1000)
     """Most connections to Greenhouse that one process keeps open for reading."""
     account_calls: int = Field(default=8, ge=1, le=100)

@@ -16,6 +16,10 @@ from trellis.common.runtime.lifecycle import Kit, Parts, serve
 from trellis.common.runtime.sealer import Sealer
 from trellis.common.runtime.service import Service
 from trellis.common.runtime.tokens import guard
+from trellis.common.setup.api import add_routes
+from trellis.common.setup.faults import PostgresFaults
+from trellis.common.setup.part import Part
+from trellis.common.setup.watch import Watch
 from trellis.common.store.postgres import acquired
 from trellis.ingest.adapters.endpoint_store import PostgresEndpointStore
 from trellis.ingest.adapters.registry import PostgresRegistry
@@ -23,13 +27,14 @@ from trellis.ingest.adapters.sealed_bodies import PostgresSealedBodies
 from trellis.ingest.adapters.spool_store import PostgresSpool
 from trellis.ingest.delivery import Outlet
 from trellis.ingest.endpoints import Endpoints
+from trellis.ingest.examination import Examination
 from trellis.ingest.internal_api import InternalApi, errors_as_json
 from trellis.ingest.listener import Bounds, Listener, watched
 from trellis.ingest.receiver import Limits, Receiver
 from trellis.ingest.record import Recorder
 from trellis.ingest.settings import IngestSettings
 from trellis.ingest.spool import Drain, purge_expired
-from trellis.ingest.usage import Usage, Watch
+from trellis.ingest.usage import SilenceWatch, Usage
 
 NAME: Final = "ingest"
 
@@ -86,6 +91,7 @@ def build(kit: Kit, settings: IngestSettings) -> Parts:
         ),
         recorder=Recorder(kit.metrics, max_accounts=settings.max_accounts),
         note_use=usage.note,
+        note_refusal=usage.note_refusal,
     )
     internal = InternalApi(
         registry=PostgresRegistry(kit.pool, kit.keyring),
@@ -94,21 +100,36 @@ def build(kit: Kit, settings: IngestSettings) -> Parts:
         base_url=settings.base_url,
         silences=store.silences,
     )
-    listener = _listener(kit, settings, receiver, internal)
+    part = Part(NAME, settings.broker_url.get_secret_value(), None, None)
+    setup = Watch(
+        Examination(store, spool, part, kit.clock),
+        PostgresFaults(kit.pool),
+        kit.metrics,
+        every=timedelta(seconds=settings.setup_seconds),
+    )
+    listener = _listener(kit, settings, receiver, internal, setup)
     drain = Drain(spool, kit.publisher, kit.metrics)
     kit.health.checks["database"] = _broker_or_spool(kit)
     return Parts(
-        tasks=[listener.run, drain.run, usage.run, Watch(store, kit.metrics).run, lambda: purge_expired(bodies)],
+        tasks=[
+            listener.run,
+            drain.run,
+            usage.run,
+            SilenceWatch(store, kit.metrics).run,
+            setup.run,
+            lambda: purge_expired(bodies),
+        ],
         closing=[usage.flush, listener.close],
     )
 
 
-def _listener(kit: Kit, settings: IngestSettings, receiver: Receiver, internal: InternalApi) -> Listener:
+def _listener(kit: Kit, settings: IngestSettings, receiver: Receiver, internal: InternalApi, setup: Watch) -> Listener:
     """Return the HTTP listener; ours and not the lifecycle's, which has no bounds for strangers."""
     app = web.Application(middlewares=[watched])
     receiver.add_routes(app)
     inside = web.Application(middlewares=[guard(kit.keyring, NAME), errors_as_json, tenancy])
     internal.add_routes(inside)
+    add_routes(inside, setup, prefix="/v1")
     app.add_subapp("/internal", inside)
     bounds = Bounds(
         head_seconds=settings.read_timeout_seconds,
@@ -137,7 +158,7 @@ def _broker_or_spool(kit: Kit) -> Check:
 SERVICE: Final = Service(
     name=NAME,
     schema=NAME,
-    migrations=("trellis.common.store", "trellis.ingest.adapters"),
+    migrations=("trellis.common.store", "trellis.common.setup", "trellis.ingest.adapters"),
     run=run,
 )
 """What the `trellis` command finds by entry point."""

@@ -81,6 +81,7 @@ class Receiver:
         limits: What one may take.
         recorder: Counts and logs the answers.
         note_use: Told of each authentic webhook: endpoint, secret, time.
+        note_refusal: Told of each one whose token is known and which is answered 401: endpoint, reason, time.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class Receiver:
         limits: Limits,
         recorder: Recorder,
         note_use: Callable[[UUID, UUID, datetime], None],
+        note_refusal: Callable[[UUID, str, datetime], None],
     ) -> None:
         self._endpoints = endpoints
         self._outlet = outlet
@@ -103,6 +105,7 @@ class Receiver:
         self._limits = limits
         self._recorder = recorder
         self._note_use = note_use
+        self._note_refusal = note_refusal
         self._in_flight_count = 0
 
     def add_routes(self, app: web.Application) -> None:
@@ -129,6 +132,8 @@ class Receiver:
                 answer = refused.answer
             finally:
                 self._in_flight_count -= 1
+        if answer.status == 401 and answer.endpoint is not None:
+            self._note_refusal(answer.endpoint, answer.reason, self._clock.now())
         self._recorder.record(answer, route=route_of(vendor), seconds=asyncio.get_running_loop().time() - started)
         return _response(answer)
 

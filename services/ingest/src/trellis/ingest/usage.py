@@ -1,4 +1,4 @@
-"""Notes when endpoints and secrets were used, off the requests' path, and shows which have fallen silent."""
+"""Notes when endpoints and secrets were used or refused, off the requests' path, and shows which have fallen silent."""
 
 from __future__ import annotations
 
@@ -32,12 +32,17 @@ class Usage:
         self._endpoints: dict[UUID, datetime] = {}
         self._secrets: dict[UUID, datetime] = {}
         self._hours: Counter[tuple[UUID, datetime]] = Counter()
+        self._refusals: dict[UUID, tuple[str, datetime]] = {}
 
     def note(self, endpoint: UUID, secret: UUID, at: datetime) -> None:
         """Remember that an authentic webhook came at *at*."""
         self._endpoints[endpoint] = at
         self._secrets[secret] = at
         self._hours[endpoint, hour_of(at)] += 1
+
+    def note_refusal(self, endpoint: UUID, reason: str, at: datetime) -> None:
+        """Remember that a webhook with the endpoint's token was refused at *at*."""
+        self._refusals[endpoint] = (reason, at)
 
     async def run(self) -> None:
         """Write down what was noted, until cancelled."""
@@ -50,17 +55,21 @@ class Usage:
         endpoints, self._endpoints = self._endpoints, {}
         secrets, self._secrets = self._secrets, {}
         hours, self._hours = self._hours, Counter()
-        if not endpoints:
-            return
+        refusals, self._refusals = self._refusals, {}
         try:
-            await self._store.mark_used(endpoints, secrets, hours)
+            if refusals:
+                await self._store.mark_refused(refusals)
+                refusals = {}
+            if endpoints:
+                await self._store.mark_used(endpoints, secrets, hours)
         except TransientError:
+            self._refusals = refusals | self._refusals
             self._endpoints = endpoints | self._endpoints
             self._secrets = secrets | self._secrets
             self._hours += hours
 
 
-class Watch:
+class SilenceWatch:
     """Shows how many webhooks are missing by what is usual, for each connected endpoint.
 
     Args:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 
 from trellis.common.bus.consumer import Consumer
 from trellis.common.bus.topology import WORKFLOW
 from trellis.common.runtime.lifecycle import Kit, Parts, serve
 from trellis.common.runtime.service import Service
+from trellis.common.setup.api import add_routes
+from trellis.common.setup.faults import PostgresFaults
+from trellis.common.setup.part import Part
+from trellis.common.setup.watch import Watch
 from trellis.common.store.outbox import Relay
 from trellis.workflow.adapters.postgres_store import PostgresStore
+from trellis.workflow.examination import Examination
 from trellis.workflow.handler import Handler
 from trellis.workflow.internal_api import internal_app
 from trellis.workflow.settings import WorkflowSettings
@@ -34,9 +40,12 @@ async def run(environ: Mapping[str, str]) -> None:
             batch_wait_seconds=settings.batch_wait_seconds,
         )
         timers = Timers(store, handler, kit.metrics)
-        return Parts(
-            http=internal_app(kit.pool, kit.keyring, relay.wake), consumers=[consumer], tasks=[relay.run, timers.run]
-        )
+        part = Part(SERVICE.name, settings.broker_url.get_secret_value(), WORKFLOW, store.outbox)
+        every = timedelta(seconds=settings.setup_seconds)
+        setup = Watch(Examination(store, part), PostgresFaults(kit.pool), kit.metrics, every=every)
+        http = internal_app(kit.pool, kit.keyring, relay.wake)
+        add_routes(http, setup)
+        return Parts(http=http, consumers=[consumer], tasks=[relay.run, timers.run, setup.run])
 
     await serve(SERVICE, settings, build)
 
@@ -44,6 +53,6 @@ async def run(environ: Mapping[str, str]) -> None:
 SERVICE = Service(
     name="workflow",
     schema="workflow",
-    migrations=("trellis.common.store", "trellis.workflow.adapters"),
+    migrations=("trellis.common.store", "trellis.common.setup", "trellis.workflow.adapters"),
     run=run,
 )

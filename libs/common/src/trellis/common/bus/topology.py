@@ -99,7 +99,8 @@ class QueueSettings:
     settings: dict[str, str | int]
 
 
-def _all_queues() -> list[QueueSettings]:
+def all_queues() -> list[QueueSettings]:
+    """Return every queue there is to be: each service's, its dead letters and its delays."""
     declared = []
     for queue in QUEUES:
         safe: dict[str, str | int] = {
@@ -136,7 +137,7 @@ async def apply_topology(broker_url: str, management_url: str | None = None) -> 
         connection = await aio_pika.connect(broker_url, timeout=10)
     except (OSError, aio_pika.exceptions.AMQPError, TimeoutError) as error:
         raise BrokerAwayError(f"the broker cannot be reached ({type(error).__name__})") from error
-    queues = _all_queues()
+    queues = all_queues()
     async with connection:
         channel = await connection.channel()
         try:
@@ -160,12 +161,16 @@ async def apply_topology(broker_url: str, management_url: str | None = None) -> 
     return len(queues)
 
 
-async def _apply_policies(broker_url: str, management_url: str, queues: list[QueueSettings]) -> None:
+def management_of(broker_url: str, management_url: str) -> tuple[str, str, dict[str, str]]:
+    """Return the management API's address without its credential, the virtual host as a path's part, and the headers."""
     parts = urlsplit(management_url)
     vhost = quote(unquote(urlsplit(broker_url).path[1:]) or "/", safe="")
-    base = f"{parts.scheme}://{parts.hostname}:{parts.port}"
     basic = aiohttp.encode_basic_auth(unquote(parts.username or ""), unquote(parts.password or ""))
-    headers = {"Authorization": basic}
+    return f"{parts.scheme}://{parts.hostname}:{parts.port}", vhost, {"Authorization": basic}
+
+
+async def _apply_policies(broker_url: str, management_url: str, queues: list[QueueSettings]) -> None:
+    base, vhost, headers = management_of(broker_url, management_url)
     async with aiohttp.ClientSession(headers=headers, timeout=aiohttp.ClientTimeout(total=30)) as session:
         for queue in queues:
             policy = {

@@ -11,6 +11,10 @@ from trellis.common.runtime.keyring import Keyring
 from trellis.common.runtime.tokens import issue
 
 
+class ServiceAwayError(TransientError):
+    """The service gave no answer at all."""
+
+
 class InternalClient:
     """Calls one service.
 
@@ -41,7 +45,7 @@ class InternalClient:
             seconds: Longest wait.
 
         Raises:
-            TransientError: The service is away or answered 5xx.
+            TransientError: The service is away (`ServiceAwayError`) or answered 5xx.
             InputError: It answered 400 or 422: what it says of the field is in the error.
             PermanentError: It answered another 4xx.
         """
@@ -57,7 +61,7 @@ class InternalClient:
                 status = answer.status
                 content = await answer.json() if answer.content_type == "application/json" else {}
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise TransientError(f"{self._audience} cannot be reached ({type(error).__name__})") from error
+            raise ServiceAwayError(f"{self._audience} cannot be reached ({type(error).__name__})") from error
         if status < 300:
             return content
         reason = content.get("error", "") if isinstance(content, dict) else ""

@@ -38,6 +38,8 @@ class Settings(BaseModel):
     """Most database connections of one process."""
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
     """Least severe level that is logged."""
+    setup_seconds: float = Field(default=600.0, ge=1, le=86400)
+    """How often each account's set-up is looked at in the background, by all replicas together."""
     drain_seconds: float = Field(default=20.0, ge=0, le=600)
     """How long a stop waits for work in hand; the pod's grace period must be longer."""
 

@@ -6,6 +6,8 @@ Source: greenhouse.md sections 5 and 6.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from email.utils import format_datetime
 
 from aiohttp import web
 
@@ -72,9 +74,16 @@ def harvest(name: str, scope: str, effect: Effect) -> Handler:
             response = await carry_out(request, fault, respond)
         for header, value in spent.headers().items():
             response.headers.setdefault(header, value)
+        response.headers.setdefault("Date", _date(access.account))
         return response
 
     return handle
+
+
+def _date(account: Account) -> str:
+    """The present by Greenhouse's own clock, as every answer's head says it (RFC 9110, 6.6.1)."""
+    at = account.greenhouse.clock.now() + timedelta(seconds=account.switches.number("clock.skew_s"))
+    return format_datetime(at.replace(microsecond=0), usegmt=True)
 
 
 def _anyone(access: Access) -> User:

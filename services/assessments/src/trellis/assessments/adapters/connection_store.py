@@ -53,6 +53,12 @@ class ConnectionStore:
             revision=row["revision"],
         )
 
+    async def accounts(self) -> list[AccountId]:
+        """Return the accounts that have a connection."""
+        async with acquired(self._pool) as connection:
+            rows = await connection.fetch("select account_id from connection order by 1")
+        return [AccountId(row["account_id"]) for row in rows]
+
     async def settings(self, account: AccountId) -> dict[str, object]:
         """Return the settings that *account* names, as it gave them."""
         async with acquired(self._pool) as connection:

@@ -118,6 +118,14 @@ class ConnectionStore:
             )
         return None if row is None else Pause(**dict(row))
 
+    async def changed_at(self, account: AccountId) -> datetime | None:
+        """Return when *account*'s connection was last changed; None when it has none."""
+        async with acquired(self._pool) as database:
+            at: datetime | None = await database.fetchval(
+                "select updated_at from harvest_connection where account_id = $1", account
+            )
+        return at
+
     async def paused(self) -> dict[str, bool]:
         """Return of each account with a connection whether it is paused."""
         async with acquired(self._pool) as database:

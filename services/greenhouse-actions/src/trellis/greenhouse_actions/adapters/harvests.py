@@ -37,9 +37,13 @@ class LiveHarvests:
         connection = await self._store.get(account)
         if connection is None:
             raise CredentialRejectedError(NOT_CONNECTED)
+        harvest = HarvestV3(connection, self.budget(connection), self._shared, use)
+        return Connected(connection=connection, harvest=harvest)
+
+    def budget(self, connection: Connection) -> Budget:
+        """Return the rate budget of *connection*, which all replicas share."""
         settings = connection.settings
-        budget = Budget(self._pool, VENDOR, limit=settings.rate_start_limit, window=WINDOW, share=settings.rate_share)
-        return Connected(connection=connection, harvest=HarvestV3(connection, budget, self._shared, use))
+        return Budget(self._pool, VENDOR, limit=settings.rate_start_limit, window=WINDOW, share=settings.rate_share)
 
     async def remember_space(self, connection: Connection, space: FromSpace) -> None:
         """See `Harvests.remember_space`."""

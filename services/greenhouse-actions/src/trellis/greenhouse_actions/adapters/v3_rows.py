@@ -161,10 +161,17 @@ class NoteRow(Row):
         )
 
 
+class UserRow(Row):
+    """A row of `/users`; names and addresses are not read."""
+
+    deactivated: bool | None = None
+    site_admin: bool | None = None
+
+
 RowType = TypeVar("RowType", bound=Row)
 LISTS: Final[dict[type[Row], TypeAdapter[Any]]] = {
     kind: TypeAdapter(list[kind])  # type: ignore[valid-type]
-    for kind in (ApplicationRow, ApplicationStageRow, CandidateRow, StageOfJobRow, NoteRow, Row)
+    for kind in (ApplicationRow, ApplicationStageRow, CandidateRow, StageOfJobRow, NoteRow, UserRow, Row)
 }
 
 

@@ -14,6 +14,7 @@ from trellis.common.contracts.identifiers import AccountId
 from trellis.common.errors import PermanentError
 from trellis.common.runtime.keyring import Keyring
 from trellis.common.store.postgres import Connection, Pool, acquired, transaction
+from trellis.ingest.diagnosis import EndpointSeen, Refusal
 from trellis.ingest.endpoints import Endpoint, LiveSecret, Vendor
 from trellis.ingest.signature import KeyEncoding, key_bytes
 from trellis.ingest.silence import WEEKS, Silence, silence
@@ -98,6 +99,60 @@ class PostgresEndpointStore:
                 list(secrets.values()),
                 USED_EVERY_SECONDS,
             )
+
+    async def mark_refused(self, refusals: Mapping[UUID, tuple[str, datetime]]) -> None:
+        """Record why and when endpoints last refused a webhook that bore their token.
+
+        Raises:
+            StoreAwayError: The database is away.
+        """
+        async with acquired(self._pool) as connection:
+            await connection.execute(
+                "update endpoint e set refused_at = u.at, refused_reason = u.reason "
+                "from unnest($1::uuid[], $2::text[], $3::timestamptz[]) u (id, reason, at) "
+                "where e.id = u.id and (e.refused_at is null or e.refused_at < u.at)",
+                list(refusals),
+                [reason for reason, _ in refusals.values()],
+                [at for _, at in refusals.values()],
+            )
+
+    async def accounts(self) -> list[AccountId]:
+        """Return the accounts that were ever applied.
+
+        Raises:
+            StoreAwayError: The database is away.
+        """
+        async with acquired(self._pool) as connection:
+            rows = await connection.fetch("select account_id from account order by 1")
+        return [AccountId(row["account_id"]) for row in rows]
+
+    async def seen(self, account: AccountId) -> list[EndpointSeen]:
+        """Return what is known of the live endpoints of *account*, for the diagnosis.
+
+        Raises:
+            StoreAwayError: The database is away.
+        """
+        silent = {vendor: found for whose, vendor, found in await self.silences() if whose == account}
+        async with acquired(self._pool) as connection:
+            rows = await connection.fetch(
+                "select id, vendor, key_encoding, last_received_at, refused_at, refused_reason from endpoint "
+                "where account_id = $1 and disabled_at is null order by vendor desc",
+                account,
+            )
+            secrets = {row["id"]: await live_secrets(connection, account, row["id"]) for row in rows}
+        return [
+            EndpointSeen(
+                vendor=Vendor(row["vendor"]),
+                received_at=row["last_received_at"],
+                silence=silent.get(Vendor(row["vendor"])),
+                refusal=None
+                if row["refused_at"] is None
+                else Refusal(reason=row["refused_reason"], at=row["refused_at"]),
+                opens=None
+                not in [self._open(one, cast(KeyEncoding, row["key_encoding"])) for one in secrets[row["id"]]],
+            )
+            for row in rows
+        ]
 
     async def silences(self) -> list[tuple[AccountId, Vendor, Silence]]:
         """Return how long each connected endpoint has been silent, and forget hours too old to tell what is usual.
