@@ -16,7 +16,16 @@ FRESH_SECONDS: Final = 5.0
 FAULTS: Final = (
     *("crash", "frozen", "clock off", "commit cut", "deadlock", "database away"),
     *("broker away", "connections cut", "publish lost", "confirm lost", "redelivered"),
-    *("webhook lost", "webhook doubled", "webhook refused", "question failed", "call failed", "budget used up"),
+    *(
+        "webhooks off",
+        "sees nothing",
+        "webhook lost",
+        "webhook doubled",
+        "webhook refused",
+        "question failed",
+        "call failed",
+        "budget used up",
+    ),
     *("credential rejected", "brake", "write refused", "write 429", "write lost", "answer lost", "500 after"),
 )
 _BITS: Final = {name: 1 << number for number, name in enumerate(FAULTS)}
@@ -42,7 +51,6 @@ THINGS: Final[dict[str, tuple[str, ...]]] = {
 _LATE = "a late answer: only a worker frozen past its deadline records one, which is rare"
 _NO = "no vendor of a history refuses a write for good yet"
 _PERSON = "rare: a person is there only now and then, and orders only what is held"
-_OLD = "a history lasts minutes: no entry in it is too old to be acted upon"
 EXCEPTED: Final[dict[str, str]] = {
     **{f"{state} + {no}": _NO for state in ("waiting", "attempting", "unknown", "in_doubt", "parked") for no in _NOES},
     **{f"{state} + {word}": _LATE for state in ("waiting", "unknown", "parked") for word in _ANSWERS},
@@ -50,7 +58,6 @@ EXCEPTED: Final[dict[str, str]] = {
     **dict.fromkeys(("waiting + evidence", "parked + evidence"), _LATE),
     **dict.fromkeys(("unknown + overtaken", "unknown + blocked"), "rare: it is overtaken while it is looked up"),
     **dict.fromkeys(("waiting + dropped", "in_doubt + resent", "in_doubt + dropped", "parked + dropped"), _PERSON),
-    "entry.accepted": _OLD,
 }
 """What some hundred histories need not meet, with the reason."""
 

@@ -22,6 +22,7 @@ from trellis.common.contracts.identifiers import AccountId
 from trellis.common.errors import ConflictError, TransientError
 from trellis.common.ledger.changes import Change
 from trellis.common.ledger.states import Occurrence, State
+from trellis.workflow.internal_api import acceptance
 
 KIND_SECONDS = 3000.0
 """How long everything has after the faults to end, wait with a date or be parked; most needs seconds."""
@@ -122,10 +123,15 @@ class _History:
         for life in self.plan.lives:
             self.people.start(self.people.live(life))
         self.people.start(self.people.do_more())
+        if self.plan.reconciles:
+            self.people.start(self._answer_offers())
         await asyncio.sleep(self.plan.faulty_seconds)
         world.faulty = False
         world.broker.come_back()
         world.rejected.clear()
+        world.untold.clear()
+        for greenhouse in world.greenhouses.values():
+            greenhouse.is_blind = False
         for memory in world.memories.values():
             memory.away = False
         world.tell("--- from here on nothing fails any more ---")
@@ -163,6 +169,19 @@ class _History:
                 world.cut(None)
                 await asyncio.sleep(seconds)
                 world.broker.come_back()
+            case "webhooks off":
+                world.coverage.fault(outage.kind, seconds)
+                world.tell("{}: Greenhouse sends no webhooks for {:.1f} s", target, seconds)
+                world.untold.add(AccountId(target))
+                await asyncio.sleep(seconds)
+                world.untold.discard(AccountId(target))
+            case "sees nothing":
+                world.coverage.fault(outage.kind, seconds)
+                world.ever_rejected.add(AccountId(target))
+                world.tell("{}: the service user sees nothing for {:.1f} s", target, seconds)
+                world.greenhouses[AccountId(target)].is_blind = True
+                await asyncio.sleep(seconds)
+                world.greenhouses[AccountId(target)].is_blind = False
             case _:
                 account = AccountId(target)
                 world.coverage.fault(outage.kind, seconds)
@@ -196,6 +215,24 @@ class _History:
         self.braking.discard(account)
         world.braked.append((account, on, world.loop.time()))
 
+    async def _answer_offers(self) -> None:
+        """A person looks now and then, and says yes to some entries that were found too late to be acted upon."""
+        world = self.world
+        session = Session(world.memories["workflow"], self._person())
+        while world.faulty:
+            await asyncio.sleep(5.0 + self.draw.random() * 25.0)
+            for (account, application), row in list(session.memory.table("application").items()):
+                offered = row["state"].offered
+                if offered is None or not world.chance(0.5, "yes"):
+                    continue
+                world.accepts.add((account, application))
+                world.tell("{}: a person says yes to the entry of {}", account, application)
+                try:
+                    async with session.transaction() as connection:
+                        await session.put_out(connection, [acceptance(account, application, offered)])
+                except TransientError:  # it may have been said all the same
+                    continue
+
     async def _order(self, account: AccountId) -> None:
         """A person who looked into the vendors' own pages confirms, orders again or gives up what is held."""
         world, person = self.world, self._person()
@@ -206,6 +243,8 @@ class _History:
                 happened = world.happened(row)
                 choices = (Occurrence.RESENT, Occurrence.DROPPED)
                 occurrence = Occurrence.CONFIRMED if happened else self.draw.choice(choices)
+                if occurrence is Occurrence.DROPPED:
+                    world.given_up.add(row["id"])
                 try:
                     state = await _ordered(Session(world.memories[service], person), row, occurrence)
                 except (TransientError, ConflictError):

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
+from simulation.patching import EPOCH
+from simulation.plan import ACT_WITHIN_SECONDS
 from trellis.common.contracts.envelope import decode
-from trellis.common.contracts.facts import ApplicationStatus
-from trellis.common.contracts.identifiers import note_marker, stream_id
+from trellis.common.contracts.facts import ApplicationStatus, FoundBy
+from trellis.common.contracts.identifiers import AccountId, ApplicationId, note_marker, stream_id
 from trellis.common.ledger.states import FINAL, State
 from trellis.common.store.inbox import keys_of
 from trellis.workflow.adapters.event_store import Recorded
@@ -26,6 +30,8 @@ if TYPE_CHECKING:
 READING_SECONDS = 10.0
 BEGUN_SECONDS = 4.0
 """How long after it was begun a request may still leave; the braking waits for no more."""
+SAME_STAY_SECONDS = 61.0
+"""Whoever comes back sooner, with no webhook telling of it, is not seen to have left."""
 CODING, AFTER_CODING = "Coding Assessment", "Onsite"
 
 
@@ -41,7 +47,11 @@ def judge(world: World) -> list[str]:
         *_same_decisions(world),
         *_believes_the_truth(world),
         *_people_are_obeyed(world),
+        *_settled_first(world),
         *_recorded_once(world),
+        *_found_once(world),
+        *_found_in_time(world),
+        *_nothing_given_up(world),
         *_results_arrive(world),
         *_nothing_kept(world),
     ]
@@ -193,13 +203,33 @@ def _apart(world: World) -> Iterator[str]:
 
 
 def _same_decisions(world: World) -> Iterator[str]:
-    events = world.memories["workflow"].table("event")
-    for (account, application), _ in world.memories["workflow"].table("application").items():
-        stream, log = stream_id(account, application), list[Recorded]()
-        while (row := events.get((stream, len(log) + 1))) is not None:
-            log.append(row["recorded"])
+    for account, application in world.memories["workflow"].table("application"):
+        log = _log(world, stream_id(account, application))
         for difference in redecide(account, application, log, world.versions):
             yield f"P9: version {difference.version} of application {application} of {account} is decided otherwise now"
+
+
+def _settled_first(world: World) -> Iterator[str]:
+    """Nobody is invited before the settle time since they entered the stage is over, whatever a replica's clock shows."""
+    for row in world.memories["workflow"].table("application").values():
+        state = row["state"]
+        stream, coding = stream_id(state.account, state.application_id), world.greenhouses[state.account].stage(CODING)
+        stays = [at for at, stage, _ in world.changes.get((state.account, state.application_id), ()) if stage == coding]
+        if len(stays) != 1 or (state.account, state.application_id) in world.accepts:
+            continue
+        for event in _log(world, stream):
+            if (
+                isinstance(event.event, e.InviteRequested)
+                and _seconds(event.recorded_at) < stays[0] + world.settle_seconds - 0.01
+            ):
+                yield f"P4: {state.application_id} of {state.account} was invited before its settle time was over"
+
+
+def _log(world: World, stream: UUID) -> list[Recorded]:
+    events, log = world.memories["workflow"].table("event"), list[Recorded]()
+    while (row := events.get((stream, len(log) + 1))) is not None:
+        log.append(row["recorded"])
+    return log
 
 
 def _recorded_once(world: World) -> Iterator[str]:
@@ -213,6 +243,61 @@ def _recorded_once(world: World) -> Iterator[str]:
         key = row["stream"], head.partition(b'"type":')[2][:30], data
         if seen.setdefault(key, recorded.message_id) != recorded.message_id:
             yield f"P2: one webhook is twice in the log of {row['account']}: {data.decode()}"
+
+
+def _found_once(world: World) -> Iterator[str]:
+    """P6: what reconciliation finds and a webhook tells besides is one visit."""
+    visits: dict[Any, set[Any]] = {}
+    for row in world.memories["workflow"].table("event").values():
+        event = row["recorded"].event
+        if isinstance(event, e.StageEntered | e.ApplicationAdopted) and event.stage_id is not None:
+            visits.setdefault((row["account"], event.application_id), set()).add(event.visit)
+    for (account, application), names in visits.items():
+        stays = sum(stage is not None for _, stage, _ in world.changes.get((account, application), ()))
+        if len(names) > stays:
+            yield f"P6: the log has {len(names)} visits of {application} of {account}, Greenhouse had {stays}"
+
+
+def _found_in_time(world: World) -> Iterator[str]:
+    """P6: an entry that was found when it was old is acted upon only after a person's yes."""
+    for row in world.memories["workflow"].table("event").values():
+        event = row["recorded"].event
+        if not isinstance(event, e.StageEntered) or event.found_by is not FoundBy.RECONCILIATION:
+            continue
+        key, at = (row["account"], event.application_id), _seconds(row["recorded"].handled_at)
+        entered = max(
+            (when for when, stage, _ in world.changes[key] if stage == event.stage_id and when <= at), default=at
+        )
+        if at - entered > ACT_WITHIN_SECONDS + 1.0 and key not in world.accepts:
+            yield f"P6: {event.application_id} of {key[0]} entered {at - entered:.0f} s before it was found, and nobody said yes"
+
+
+def _nothing_given_up(world: World) -> Iterator[str]:
+    """An only invite is not given up while its person stands in the stage and nothing changed since it was asked for."""
+    rows = list(world.memories["assessments"].table("intent").values())
+    counts = Counter((row["account"], row["application_id"]) for row in rows)
+    for row in rows:
+        account, application = row["account"], row["application_id"]
+        greenhouse = world.greenhouses[account]
+        view = greenhouse.truth.get(application)
+        if view is None or not view.is_active or view.stage_id != greenhouse.stage(CODING):
+            continue
+        if row["state"] is not State.SUPERSEDED or row["id"] in world.given_up or counts[account, application] > 1:
+            continue
+        changes = world.changes[account, application]
+        stays = sum(stage == view.stage_id for _, stage, _ in changes)
+        if stays == 1 and changes[-1][0] <= _seconds(row["created_at"]):
+            yield f"P5: the invite of {application} of {account} was given up, and nothing had changed: {row['cause']}"
+
+
+def _came_back_soon(world: World, account: AccountId, application: ApplicationId) -> bool:
+    """Whether it left its stage and entered it again so soon that the reconciler takes both stays for one."""
+    *before, (entered, stage, _) = world.changes[account, application]
+    return any(other == stage and entered - at <= SAME_STAY_SECONDS for at, other, _ in before)
+
+
+def _seconds(at: datetime) -> float:
+    return (at - EPOCH).total_seconds()
 
 
 def _results_arrive(world: World) -> Iterator[str]:
@@ -248,15 +333,12 @@ def _nothing_kept(world: World) -> Iterator[str]:
 
 
 def _believes_the_truth(world: World) -> Iterator[str]:
-    """Every webhook came, in whatever order: so the log must end where Greenhouse stands."""
-    events = world.memories["workflow"].table("event")
+    """Every webhook came, in whatever order, or was made up for: so the log must end where Greenhouse stands."""
     for account, greenhouse in world.greenhouses.items():
         for application in (ident for owner, ident in sorted(world.changes) if owner == account):
             view = greenhouse.truth.get(application)
-            stream, log = stream_id(account, application), list[e.Event]()
-            while (row := events.get((stream, len(log) + 1))) is not None:
-                log.append(row["recorded"].event)
-            state = fold(initial_state(account, application), log)
+            log = _log(world, stream_id(account, application))
+            state = fold(initial_state(account, application), (item.event for item in log))
             if view is None or state.deleted:
                 if (view is None) is not state.deleted:
                     yield f"P2: application {application} of {account} is deleted in one of log and Greenhouse only"
@@ -282,9 +364,22 @@ def _people_are_obeyed(world: World) -> Iterator[str]:
         for row in world.memories["workflow"].table("event").values()
         if isinstance(row["recorded"].event, e.InviteRequested)
     }
+    offered = {
+        (row["account"], row["stream"]): _seconds(row["recorded"].handled_at)
+        for row in world.memories["workflow"].table("event").values()
+        if isinstance(row["recorded"].event, e.EntryOffered)
+    }
     for account, greenhouse in world.greenhouses.items():
         coding = greenhouse.stage(CODING)
         for application, view in greenhouse.truth.items():
             stands = view.status is ApplicationStatus.ACTIVE and view.stage_id == coding
-            if stands and (account, stream_id(account, application)) not in asked:
+            key, entered = (account, stream_id(account, application)), world.changes[account, application][-1][0]
+            waits = (account, application) not in world.accepts and key in offered
+            if (
+                stands
+                and waits
+                and (offered[key] > entered + ACT_WITHIN_SECONDS or _came_back_soon(world, account, application))
+            ):
+                continue
+            if stands and key not in asked:
                 yield f"P5: application {application} of {account} stands in {CODING}, and no invite was asked for"

@@ -222,7 +222,8 @@ class People:
         world.tell("{}: the candidate {} submits, {} of 100", account, address, score)
         self._signal(account, "assessment_completed", address)
         for _ in range(self.draw.choice((1, 2))):
-            await asyncio.sleep(20.0 + self.draw.random() * 30.0)
+            soon = self.draw.random() < 0.5
+            await asyncio.sleep(self.draw.random() * 4.0 if soon else 20.0 + self.draw.random() * 30.0)
             if world.chance(0.5, "review"):
                 self._review(account, address, attempt)
 
@@ -252,7 +253,7 @@ class People:
         world.changes.setdefault((account, application), []).append((world.loop.time(), view.stage_id, is_active))
 
     def _tell_application(self, account: AccountId, application: ApplicationId, action: str) -> None:
-        if self.world.reconciles and self.world.chance(0.2, "webhook lost"):
+        if account in self.world.untold or (self.world.reconciles and self.world.chance(0.2, "webhook lost")):
             self.world.tell("{}: {} of {} is never told", account, action, application)
             return
         self._tell(account, action, webhooks.application_payload(self.world.greenhouses[account].truth[application]))

@@ -12,8 +12,12 @@ from dataclasses import dataclass
 REVIEW, CODING, AFTER_CODING = "Application Review", "Coding Assessment", "Onsite"
 ACCOUNTS = ("acme", "globex")
 SERVICES = ("ingest", "workflow", "assessments", "greenhouse-actions")
-RECONCILED = 0.3
+RECONCILED = 0.4
 """Part of the histories in which the reconciler runs: there is more to do in them."""
+BEHIND_SECONDS = 6.0
+"""How late, at most, a change is shown in Greenhouse's lists."""
+ACT_WITHIN_SECONDS = 15.0
+"""How old an entry that no webhook told may be to be acted upon without a person's yes."""
 LARGE = 0.06
 """Part of the histories that are large."""
 LEAST_MESSAGES = 20
@@ -24,13 +28,14 @@ _ACTS = (
     *("hire", "merge", "anonymize", "delete application", "delete candidate", "job", "stage"),
 )
 _COMMON = len(_ACTS) - 7
-_OUTAGES = ("crash", "database away", "broker away", "connections cut", "credential rejected", "brake", "order")
+_OUTAGES = ("crash", "database away", "broker away", "connections cut", "credential rejected", "sees nothing")
+_ORDERS = ("brake", "order")
 CUTTABLE = (
     *("frozen", "clock off", "slow question", "late write", "slow", "out of order"),
     *("commit cut", "deadlock", "publish lost", "confirm lost", "webhook lost", "webhook doubled", "webhook late"),
     *("question failed", "call failed", "budget used up"),
     *("write refused", "write 429", "write lost", "answer lost", "500 after"),
-    *("candidate leaves", "review"),
+    *("candidate leaves", "review", "yes"),
 )
 """Kinds of what is drawn while a history is played."""
 
@@ -82,6 +87,7 @@ class Plan:
         lists_pending: Coderbyte lists pending invites, so that Trellis may send an invite in doubt again.
         sluggish: The vendors are slow.
         reconciles: Greenhouse is compared with the log, and some of its webhooks never come.
+        behind_seconds: How late Greenhouse's lists show a change.
         least_messages: People act a little more until so many messages were under way.
         without: Kinds of `CUTTABLE` that do not happen.
     """
@@ -95,6 +101,7 @@ class Plan:
     lives: tuple[Life, ...]
     outages: tuple[Outage, ...]
     reconciles: bool = False
+    behind_seconds: float = 0.0
     least_messages: int = LEAST_MESSAGES
     without: frozenset[str] = frozenset()
 
@@ -102,7 +109,7 @@ class Plan:
 def draw_plan(seed: int) -> Plan:
     """Return the history of *seed*."""
     draw = random.Random(f"{seed} plan")  # noqa: S311 - a seed is what makes a history repeatable
-    is_large = draw.random() < LARGE
+    is_large, reconciles = draw.random() < LARGE, draw.random() < RECONCILED
     faulty_seconds = 150.0 if is_large else 50.0 + draw.random() * 80.0
     return Plan(
         seed=seed,
@@ -116,8 +123,9 @@ def draw_plan(seed: int) -> Plan:
             for account in ACCOUNTS
             for _ in range(draw.choice((2, 2, 3) if is_large else (1, 1, 1, 1, 2)))
         ),
-        outages=tuple(_outages(draw, faulty_seconds)),
-        reconciles=draw.random() < RECONCILED,
+        outages=tuple(_outages(draw, faulty_seconds, reconciles=reconciles)),
+        reconciles=reconciles,
+        behind_seconds=draw.choice((0.0, BEHIND_SECONDS / 2, BEHIND_SECONDS)),
     )
 
 
@@ -146,18 +154,24 @@ def draw_act(draw: random.Random, after: float) -> Act:
     return Act(after=after, kind="move" if kind == "back" else kind, stage=stage)
 
 
-def _outages(draw: random.Random, faulty_seconds: float) -> list[Outage]:
+def _outages(draw: random.Random, faulty_seconds: float, *, reconciles: bool) -> list[Outage]:
     outages = [_outage(draw, draw.random() * 0.6 * faulty_seconds, "crash")]
     if draw.random() < 0.5:
         seconds = 10.0 + draw.random() * 30.0
         outages.append(Outage(at=draw.random() * 30.0, kind="brake", target=draw.choice(ACCOUNTS), seconds=seconds))
     at = outages[0].at
     while (at := at + draw.expovariate(1 / 25.0)) < faulty_seconds:
-        outages.append(_outage(draw, at, draw.choice(_OUTAGES)))
+        outages.append(_outage(draw, at, draw.choice(_OUTAGES + _ORDERS)))
+    for account in ACCOUNTS if reconciles else ():
+        at, seconds = draw.random() * 0.6 * faulty_seconds, draw.choice((0.0, 10.0, 30.0, 60.0))
+        outages.append(Outage(at=at, kind="webhooks off", target=account, seconds=seconds))
+        if draw.random() < 0.5:  # whoever tidies up takes rights away too
+            kind, seconds = draw.choice(("sees nothing", "credential rejected")), 20.0 + draw.random() * 30.0
+            outages.append(Outage(at=at + draw.random() * 10.0, kind=kind, target=account, seconds=seconds))
     return outages
 
 
 def _outage(draw: random.Random, at: float, kind: str) -> Outage:
-    of_account = kind in ("brake", "credential rejected", "order")
+    of_account = kind in ("credential rejected", "sees nothing", *_ORDERS)
     target = draw.choice(ACCOUNTS if of_account else SERVICES)
     return Outage(at=at, kind=kind, target=target, seconds=draw.expovariate(1 / 8.0))

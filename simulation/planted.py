@@ -8,16 +8,19 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from simulation.process import CURRENT
 from simulation.twins import ledger as twin
 from simulation.twins.assessments import MemoryPeople
 from simulation.twins.memory import tx
+from simulation.twins.workflow import MemoryStore
+from simulation.vendors import SimulatedHarvest
 from trellis.assessments import inviting
 from trellis.common.bus import consumer
 from trellis.common.contracts import identifiers
@@ -29,15 +32,19 @@ from trellis.common.ledger import changes, runner
 from trellis.common.ledger import effects as x
 from trellis.common.ledger.changes import Change
 from trellis.common.ledger.states import Occurrence
+from trellis.common.runtime import clock
 from trellis.common.store import outbox
 from trellis.greenhouse_actions import effects as writes
 from trellis.greenhouse_actions import invites as asked
-from trellis.greenhouse_actions import reading
+from trellis.greenhouse_actions import reading, reconciler
+from trellis.greenhouse_actions.adapters.harvest import CredentialRejectedError
 from trellis.greenhouse_actions.domain import effects as cases
+from trellis.greenhouse_actions.domain.reconciling import next_step
 from trellis.ingest import translation
+from trellis.ingest.delivery import Delivered, Outlet
 from trellis.ingest.spool import Drain
 from trellis.workflow import handler
-from trellis.workflow.domain import decisions, judging
+from trellis.workflow.domain import decisions, entering, judging
 
 Patch = Callable[[Callable[[Any, str, Any], None]], None]
 
@@ -320,6 +327,94 @@ def _erasure_forgets_the_address(put: _Put) -> None:
     put(MemoryPeople, "erase", erase)
 
 
+def _mark_moved_first(put: _Put) -> None:
+    """The mark moves before what the window shows is told."""
+    real: Callable[..., Awaitable[None]] = reconciler.Reconciler._compare
+
+    async def compare(self: Any, claim: Any, connected: Any) -> None:
+        store = self._reconciliations
+        window = next_step(
+            claim.mark or claim.now - connected.connection.pace.depth, claim.now, connected.connection.pace
+        )
+        async with store._session.transaction() as connection:
+            row = await tx(connection).lock("reconciliation", claim.account)
+            tx(connection).put("reconciliation", claim.account, row | {"mark": window.mark})  # type: ignore[operator]  # it is claimed
+        await real(self, replace(claim, mark=window.mark), connected)
+
+    put(reconciler.Reconciler, "_compare", compare)
+
+
+def _refusal_is_no_change(put: _Put) -> None:
+    """A list that Greenhouse refuses to show is taken for an empty one."""
+    real: Callable[..., Awaitable[Any]] = SimulatedHarvest.changed
+
+    async def changed(self: Any, *asked: Any) -> Any:
+        try:
+            return await real(self, *asked)
+        except CredentialRejectedError:
+            return []
+
+    async def sees_anything(self: Any) -> bool:
+        return True
+
+    put(SimulatedHarvest, "changed", changed)
+    put(SimulatedHarvest, "sees_anything", sees_anything)
+
+
+def _empty_list_is_believed(put: _Put) -> None:
+    """Nobody asks whether a service user who is shown no application is shown anything at all."""
+
+    async def sees_anything(self: Any) -> bool:
+        return True
+
+    put(SimulatedHarvest, "sees_anything", sees_anything)
+
+
+def _old_entries_count(put: _Put) -> None:
+    put(entering, "_is_in_time", lambda *given: True)
+
+
+def _found_is_another(put: _Put) -> None:
+    """What the reconciler finds is not known again by its time when a webhook told of it."""
+    put(decisions, "_entered_anew", lambda visit, reading: reading.entered_at != visit.entered_at)
+
+
+def _found_known_by_application(put: _Put) -> None:
+    """What is found of one application is one fact for ever."""
+    real = reconciler._fact
+
+    def fact(claim: Any, view: Any, pace: Any) -> Envelope:
+        return replace(real(claim, view, pace), id=stable_id("reconciled", claim.account, view.id))
+
+    put(reconciler, "_fact", fact)
+
+
+def _taken_before_safe(put: _Put) -> None:
+    """A webhook is answered 200 before the broker or the spool has its fact."""
+    real: Callable[..., Awaitable[Any]] = Outlet.deliver
+
+    async def deliver(self: Any, envelopes: Sequence[Envelope]) -> Delivered:
+        async def later() -> None:
+            with suppress(StoreAwayError):
+                await real(self, envelopes)
+
+        process = CURRENT.get()
+        if process is not None:
+            process.start(later())
+        return Delivered.PUBLISHED
+
+    put(Outlet, "deliver", deliver)
+
+
+def _own_clock(put: _Put) -> None:
+    """Each replica dates decisions and fires timers by its own clock."""
+
+    async def now(self: Any, connection: Any) -> Any:
+        return clock.utc_now()
+
+    put(MemoryStore, "now", now)
+
+
 BUGS = (
     Bug(name="look-up skipped", within=40, patch=_look_up_skipped),
     Bug(name="cannot tell treated as absent", within=60, patch=_cannot_tell_is_absent),
@@ -328,7 +423,7 @@ BUGS = (
     Bug(name="database away treated as committed", within=150, patch=_away_is_handled),
     Bug(name="outbox row after commit", within=60, patch=_outbox_after_commit),
     Bug(name="outbox row marked before it is published", within=40, patch=_marked_before_published),
-    Bug(name="timer removed before it is told", within=200, patch=_timer_removed_first),
+    Bug(name="timer removed before it is told", within=100, patch=_timer_removed_first),
     Bug(name="pre-check cached", within=60, patch=_check_cached),
     Bug(name="age of the reading not looked at", within=600, patch=_old_readings_do),
     Bug(name="late webhook made current", within=40, patch=_late_is_current),
@@ -343,7 +438,15 @@ BUGS = (
     Bug(name="effect not known by its command", within=20, patch=_unknown_command),
     Bug(name="attempt looked up while it may run", within=200, patch=_looked_up_at_once),
     Bug(name="dedupe by delivery id only", within=60, patch=_known_by_delivery_alone),
-    Bug(name="dedupe of equal Coderbyte bodies", within=100, patch=_equal_coderbyte_bodies_are_one),
+    Bug(name="dedupe of equal Coderbyte bodies", within=250, patch=_equal_coderbyte_bodies_are_one),
     Bug(name="spooled fact removed before it is published", within=60, patch=_spooled_is_removed_first),
     Bug(name="address kept after an erasure", within=60, patch=_erasure_forgets_the_address),
+    Bug(name="webhook taken before it is safe", within=60, patch=_taken_before_safe),
+    Bug(name="each replica's clock trusted", within=120, patch=_own_clock),
+    Bug(name="mark moved before the window is whole", within=60, patch=_mark_moved_first),
+    Bug(name="refused list read as nothing changed", within=120, patch=_refusal_is_no_change),
+    Bug(name="empty list believed", within=120, patch=_empty_list_is_believed),
+    Bug(name="old entry acted upon", within=60, patch=_old_entries_count),
+    Bug(name="found entry not known again", within=60, patch=_found_is_another),
+    Bug(name="found fact known by its application alone", within=120, patch=_found_known_by_application),
 )

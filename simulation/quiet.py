@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from simulation.patching import EPOCH
+from simulation.plan import BEHIND_SECONDS
 from simulation.twins.memory import has_unsent
 from trellis.common.ledger.states import State
 
@@ -33,11 +34,15 @@ def is_quiet(world: World) -> bool:
 
 
 def _is_compared_late(world: World) -> bool:
-    """Whether something in Greenhouse changed that was not compared with the log yet."""
+    """Whether something in Greenhouse changed that was not compared with the log since its lists show it."""
     marks = world.memories["greenhouse-actions"].table("reconciliation")
     for (account, _), changes in world.changes.items():
         row = marks.get(account)
-        if row is None or row["mark"] is None or row["mark"] <= EPOCH + timedelta(seconds=changes[-1][0]):
+        if (
+            row is None
+            or row["mark"] is None
+            or row["mark"] <= EPOCH + timedelta(seconds=changes[-1][0] + BEHIND_SECONDS)
+        ):
             return True
     return False
 

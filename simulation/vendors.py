@@ -105,8 +105,10 @@ class SimulatedHarvest:
         return await self._read(self._twin.applications(ids))
 
     async def changed(self, field: ChangeField, window: Window) -> Sequence[ApplicationView]:
-        """See `Harvest.changed`."""
-        return await self._read(self._twin.changed(field, window))
+        """See `Harvest.changed`; the latest changes may not be in the list yet."""
+        found = await self._read(self._twin.changed(field, window))
+        shown_until = self._world.now() - timedelta(seconds=self._world.behind_seconds)
+        return [view for view in found if view.updated_at is not None and view.updated_at <= shown_until]
 
     async def current_stages(self, ids: Sequence[ApplicationId]) -> Mapping[ApplicationId, StageRow]:
         """See `Harvest.current_stages`."""
@@ -225,6 +227,7 @@ class SimulatedCoderbyte:
                 raise TransientError("Coderbyte answered 500 (simulated)")
             await self._world.travel()
             found = at_once(work)
+            await self._world.travel()
             await self._process.step("Coderbyte's answer")
         finally:
             work.close()

@@ -16,7 +16,7 @@ from tests.fakes.harvest import SERVICE_USER, FakeHarvest
 from simulation.alarm import alarms
 from simulation.coverage import FAULTS, Coverage, transition
 from simulation.patching import EPOCH
-from simulation.plan import SERVICES, Plan
+from simulation.plan import ACT_WITHIN_SECONDS, BEHIND_SECONDS, SERVICES, Plan
 from simulation.process import Process
 from simulation.services import Running, definition, start_service
 from simulation.twins.broker import Broker
@@ -60,6 +60,10 @@ class World:
         moves_left: Applications for which a move of ours left, whether it arrived or not.
         braked: Account, when a brake on it was on, and when it was taken off.
         rejected: Accounts whose credentials the vendors reject now.
+        untold: Accounts whose webhooks Greenhouse does not send now.
+        behind_seconds: How late Greenhouse's lists show a change.
+        given_up: Effects that a person gave up, or tried to.
+        accepts: Applications whose offered entry a person said yes to.
         accepted: Every fact that entered, by the id under which it was accepted first.
         done: What the vendors carried out for us, in order.
         deleted: Applications that a person deleted.
@@ -80,6 +84,9 @@ class World:
         self.keyring = KEYRING
         self.faulty = True
         self.rejected: set[AccountId] = set()
+        self.untold: set[AccountId] = set()
+        self.given_up: set[UUID] = set()
+        self.accepts: set[tuple[AccountId, ApplicationId]] = set()
         self.ever_rejected: set[AccountId] = set()
         self.paused: set[AccountId] = set()
         self.moves_left: set[tuple[AccountId, ApplicationId]] = set()
@@ -93,6 +100,7 @@ class World:
         self.erased: dict[tuple[AccountId, CandidateId], float] = {}
         self.reviewed: dict[tuple[AccountId, str], int] = {}
         self.reconciles = plan.reconciles
+        self.behind_seconds = plan.behind_seconds
         self.lists_pending = plan.lists_pending
         self.sluggish = plan.sluggish
         self.settle_seconds = plan.settle_seconds
@@ -289,7 +297,13 @@ def _organization(account: AccountId, lists_pending: bool) -> Organization:
 
 @cache
 def _connection(account: AccountId) -> Connection:
-    often = {"reconcile.interval": 60, "reconcile.overlap": 30, "reconcile.delay": 1, "reconcile.depth": 600}
+    often: dict[str, object] = {
+        "reconcile.interval": 20,
+        "reconcile.overlap": BEHIND_SECONDS + 2,
+        "reconcile.delay": 1,
+        "reconcile.depth": 600,
+        "reconcile.act_within": ACT_WITHIN_SECONDS,
+    }
     settings = ConnectionSettings.parse({"verify.second_read_s": 1, "credential.retry_s": 10} | often)
     return Connection(
         account=account,

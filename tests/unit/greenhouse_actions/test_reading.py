@@ -12,7 +12,7 @@ from tests.fakes.harvest import FakeHarvest
 from trellis.common.contracts.facts import ApplicationStatus
 from trellis.common.contracts.identifiers import ApplicationId
 from trellis.common.errors import TransientError
-from trellis.greenhouse_actions.domain.readings import ApplicationView, StageRow
+from trellis.greenhouse_actions.domain.readings import ApplicationView, Missing, StageRow
 from trellis.greenhouse_actions.reading import read_applications
 
 
@@ -66,3 +66,26 @@ async def test_one_that_never_stands_still_is_tried_later() -> None:
     view = harvest.apply("Onsite")
     with pytest.raises(TransientError, match="faster than it can be read"):
         await read_applications(harvest, {view.id: None}, with_visits=True)
+
+
+class SeesAgain(FakeHarvest):
+    """The service user sees nothing in the first list of applications, and everything afterwards."""
+
+    async def applications(self, ids: Sequence[ApplicationId]) -> Mapping[ApplicationId, ApplicationView]:
+        self.is_blind = self.readings == 0
+        shown = await super().applications(ids)
+        self.is_blind = False
+        return shown
+
+
+async def test_what_was_only_hidden_while_it_was_read_is_not_taken_for_deleted() -> None:
+    harvest = SeesAgain()
+    view = harvest.apply()
+    with pytest.raises(TransientError, match="hidden while it was read"):
+        await read_applications(harvest, {view.id: harvest.job}, with_visits=False)
+
+
+async def test_what_is_absent_before_and_after_the_proof_that_all_is_seen_is_gone() -> None:
+    harvest = FakeHarvest()
+    readings = await read_applications(harvest, {ApplicationId(1): harvest.job}, with_visits=False)
+    assert readings.of(ApplicationId(1)) is Missing.GONE

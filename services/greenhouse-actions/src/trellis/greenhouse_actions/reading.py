@@ -192,4 +192,6 @@ async def _missing(harvest: Harvest, absent: Mapping[ApplicationId, JobId | None
         visible = await harvest.visible_jobs(jobs) if jobs else frozenset()
     except CredentialRejectedError:  # jobs may not be listed: then nothing proves that the application is gone
         visible = frozenset()
+    if await harvest.applications(list(absent)):  # the right to see it may have come back after the first list
+        raise TransientError("an application was hidden while it was read", retry_after=timedelta(seconds=1))
     return {ident: Missing.GONE if job in visible else Missing.HIDDEN for ident, job in absent.items()}

@@ -29,11 +29,12 @@ from trellis.greenhouse_actions.adapters.harvest import (
     MOST_IDS,
     Connected,
     CredentialRejectedError,
+    Harvest,
     Harvests,
     TooLongError,
 )
 from trellis.greenhouse_actions.adapters.measures import Measures
-from trellis.greenhouse_actions.domain.readings import ApplicationView
+from trellis.greenhouse_actions.domain.readings import ApplicationView, Window
 from trellis.greenhouse_actions.domain.reconciling import LONGEST, Pace, Step, halved, merged, next_step
 from trellis.greenhouse_actions.domain.requests import Route
 from trellis.greenhouse_actions.effects import DEFAULT_RETRY
@@ -123,9 +124,12 @@ class Reconciler:
         pace, harvest = connected.connection.pace, connected.harvest
         mark = claim.mark if claim.mark is not None else claim.now - pace.depth
         step = next_step(mark, claim.now, pace, longest=claim.longest or LONGEST)
-        changed = merged([await harvest.changed(field, step.window) for field in pace.fields])
-        if not changed and not await harvest.sees_anything():
-            raise CredentialRejectedError(BLIND)
+        changed = await _changed(harvest, pace, step.window)
+        if not changed:
+            if not await harvest.sees_anything():
+                raise CredentialRejectedError(BLIND)
+            # The right to see may have come back after the list: an empty one counts only when it is read after the proof.
+            changed = await _changed(harvest, pace, step.window)
         held = claim
         for some in _portions([view for view in changed if not view.prospect]):
             rows = await harvest.current_stages([view.id for view in some])
@@ -146,6 +150,10 @@ class Reconciler:
     def _said(self, account: AccountId, step: Step, count: int) -> None:
         self._measures.compared(account, "read", count)
         log.info("reconciler.compared", account=account, count=count, until=step.window.until.isoformat())
+
+
+async def _changed(harvest: Harvest, pace: Pace, window: Window) -> list[ApplicationView]:
+    return merged([await harvest.changed(field, window) for field in pace.fields])
 
 
 def _fact(claim: Claim, view: ApplicationView, pace: Pace) -> Envelope:

@@ -130,7 +130,7 @@ class _Api:
                 said = f"no entry of application {application} waits for a yes"
                 remedy = "`trellis offers list` shows those that do, `trellis why` what became of this one"
                 return web.json_response({"error": said, "remedy": remedy}, status=404)
-            await outbox.put(connection, [_accepted(account, application, Visit(visit))])
+            await outbox.put(connection, [acceptance(account, application, Visit(visit))])
         self._wake()
         return answer({"application_id": application, "visit": visit, "accepted": True}, status=202)
 
@@ -182,7 +182,8 @@ class _Api:
         return answer([row["account_id"] for row in rows])
 
 
-def _accepted(account: AccountId, application: ApplicationId, visit: Visit) -> Envelope:
+def acceptance(account: AccountId, application: ApplicationId, visit: Visit) -> Envelope:
+    """Return a person's yes to an offered entry; the same one each time it is said."""
     ident = stable_id("accepted", account, application, visit)
     return Envelope(
         id=ident,

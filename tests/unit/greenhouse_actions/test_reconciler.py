@@ -1,0 +1,96 @@
+"""The reconciler's steps on a Greenhouse whose rights come and go between two calls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+import pytest
+from tests.fakes.harvest import FakeHarvest, FakeHarvests
+
+from trellis.common.contracts.envelope import Envelope
+from trellis.common.contracts.identifiers import AccountId
+from trellis.greenhouse_actions.domain.readings import ApplicationView, ChangeField, Window
+from trellis.greenhouse_actions.reconciler import Reconciler
+from trellis.greenhouse_actions.reconciliations import Claim
+
+
+class SeesAgain(FakeHarvest):
+    """The service user sees nothing in so many lists, and everything in all other calls."""
+
+    def __init__(self, blind_lists: int) -> None:
+        super().__init__()
+        self.blind_lists = blind_lists
+
+    async def changed(self, field: ChangeField, window: Window) -> Sequence[ApplicationView]:
+        shown = await super().changed(field, window)
+        self.blind_lists -= 1
+        return [] if self.blind_lists >= 0 else shown
+
+
+class Kept:
+    """One account that is due, and what was kept of its comparison."""
+
+    def __init__(self) -> None:
+        self.told: list[Envelope] = []
+        self.marks: list[datetime] = []
+        self.causes: list[str] = []
+
+    async def claim(self, lease: timedelta) -> Claim:
+        now = datetime.now(UTC) + timedelta(minutes=2)
+        mark = now - timedelta(minutes=10)
+        return Claim(account=AccountId("acme"), mark=mark, now=now, longest=None, tries=0, fence=now + lease)
+
+    async def tell(self, claim: Claim, facts: Sequence[Envelope], lease: timedelta) -> Claim:
+        self.told += facts
+        return replace(claim, fence=claim.now + lease)
+
+    async def advance(self, claim: Claim, mark: datetime, *, wait: timedelta | None) -> None:
+        self.marks.append(mark)
+
+    async def postpone(self, claim: Claim, reason: str, wait: timedelta, longest: timedelta | None) -> None:
+        self.causes.append(reason)
+
+
+class Nothing:
+    """Pauses, relay and measures that nobody looks at."""
+
+    async def put(self, account: AccountId, said: object, retry: timedelta) -> None: ...
+
+    async def mended(self, account: AccountId, reasons: Iterable[str]) -> None: ...
+
+    def wake(self) -> None: ...
+
+    def compared(self, account: AccountId, outcome: str, count: int) -> None: ...
+
+
+def reconciler_of(harvest: FakeHarvest, kept: Kept) -> Reconciler:
+    harvests, nothing = FakeHarvests(), cast(Any, Nothing())
+    harvests.harvest = harvest
+    return Reconciler(cast(Any, kept), harvests, nothing, nothing, nothing)
+
+
+@pytest.mark.parametrize("blind_lists", [0, 2])
+async def test_a_right_that_came_back_after_an_empty_list_hides_no_change(blind_lists: int) -> None:
+    harvest, kept = SeesAgain(blind_lists), Kept()
+    view = harvest.apply()
+    assert await reconciler_of(harvest, kept).step()
+    assert [fact.subject for fact in kept.told] == [f"application/{view.id}"]
+    assert len(kept.marks) == 1
+
+
+async def test_an_empty_list_of_a_user_that_sees_nothing_moves_no_mark() -> None:
+    harvest, kept = FakeHarvest(), Kept()
+    harvest.apply()
+    harvest.is_blind = True
+    assert await reconciler_of(harvest, kept).step()
+    assert (kept.told, kept.marks) == ([], [])
+    assert len(kept.causes) == 1
+
+
+async def test_an_account_in_which_nothing_changed_is_compared() -> None:
+    kept = Kept()
+    assert await reconciler_of(FakeHarvest(), kept).step()
+    assert (kept.told, kept.causes, len(kept.marks)) == ([], [], 1)
