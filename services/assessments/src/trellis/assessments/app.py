@@ -11,7 +11,7 @@ import structlog
 
 from trellis.assessments import internal_api
 from trellis.assessments.adapters.coderbyte import HttpCoderbyte
-from trellis.assessments.adapters.connection_store import ConnectionStore
+from trellis.assessments.adapters.connection_store import API_KEYS, ConnectionStore
 from trellis.assessments.adapters.gatekeeper import GreenhouseGatekeeper
 from trellis.assessments.adapters.invite_store import InviteStore
 from trellis.assessments.adapters.result_store import ResultStore
@@ -34,6 +34,7 @@ from trellis.common.ledger.runner import Runner
 from trellis.common.ledger.table import Ledger
 from trellis.common.runtime.internal import InternalClient
 from trellis.common.runtime.lifecycle import Kit, Parts, serve
+from trellis.common.runtime.resealing import DATA_KEYS, Resealing
 from trellis.common.runtime.sealer import Sealer
 from trellis.common.runtime.service import Service
 from trellis.common.setup.api import add_routes
@@ -136,7 +137,14 @@ def assemble(kit: Kit, settings: AssessmentsSettings) -> Parts:
     return Parts(
         http=http,
         consumers=[Consumer(kit.consuming, kit.publisher, ASSESSMENTS, handler.handle_batch, kit.metrics)],
-        tasks=[runner.run, reports.run, relay.run, setup.run, lambda: _tidy(kit.pool)],
+        tasks=[
+            runner.run,
+            reports.run,
+            relay.run,
+            setup.run,
+            lambda: _tidy(kit.pool),
+            Resealing(kit.pool, kit.keyring, [DATA_KEYS, API_KEYS], kit.metrics).run,
+        ],
         drains=[runner.drain],
         closing=[coderbyte.close, internal.close],
     )

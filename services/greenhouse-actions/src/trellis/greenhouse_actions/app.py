@@ -19,6 +19,7 @@ from trellis.common.ledger.runner import Runner
 from trellis.common.ledger.table import Ledger
 from trellis.common.runtime.internal import InternalClient
 from trellis.common.runtime.lifecycle import Kit, Parts, serve
+from trellis.common.runtime.resealing import DATA_KEYS, Resealing
 from trellis.common.runtime.sealer import Sealer
 from trellis.common.runtime.service import Service
 from trellis.common.setup.api import add_routes
@@ -155,6 +156,7 @@ def _build(kit: Kit, settings: GreenhouseActionsSettings) -> Parts:
             observer.run,
             reconciler.run,
             setup.run,
+            Resealing(kit.pool, kit.keyring, [DATA_KEYS], kit.metrics).run,
             lambda: _watch(kit.pool, store, reconciliations, measures),
         ],
         drains=[runner.drain],

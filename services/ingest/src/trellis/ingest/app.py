@@ -13,6 +13,7 @@ from trellis.common.errors import StoreAwayError
 from trellis.common.runtime.health import Check
 from trellis.common.runtime.http import tenancy
 from trellis.common.runtime.lifecycle import Kit, Parts, serve
+from trellis.common.runtime.resealing import DATA_KEYS, Resealing
 from trellis.common.runtime.sealer import Sealer
 from trellis.common.runtime.service import Service
 from trellis.common.runtime.tokens import guard
@@ -21,7 +22,7 @@ from trellis.common.setup.faults import PostgresFaults
 from trellis.common.setup.part import Part
 from trellis.common.setup.watch import Watch
 from trellis.common.store.postgres import acquired
-from trellis.ingest.adapters.endpoint_store import PostgresEndpointStore
+from trellis.ingest.adapters.endpoint_store import SEALED_BY_THE_RING, PostgresEndpointStore
 from trellis.ingest.adapters.registry import PostgresRegistry
 from trellis.ingest.adapters.sealed_bodies import PostgresSealedBodies
 from trellis.ingest.adapters.spool_store import PostgresSpool
@@ -118,6 +119,7 @@ def build(kit: Kit, settings: IngestSettings) -> Parts:
             SilenceWatch(store, kit.metrics).run,
             setup.run,
             lambda: purge_expired(bodies),
+            Resealing(kit.pool, kit.keyring, [DATA_KEYS, *SEALED_BY_THE_RING], kit.metrics).run,
         ],
         closing=[usage.flush, listener.close],
     )

@@ -92,8 +92,12 @@ class Keyring:
     def seal(self, plain: bytes, place: str) -> bytes:
         """Return *plain* sealed under the newest key, bound to *place*."""
         newest = self.keys[0]
-        name = newest.id.encode()
-        return _VERSION + bytes([len(name)]) + name + encrypt(newest.key, plain, place)
+        return self.header(newest) + encrypt(newest.key, plain, place)
+
+    def header(self, key: NamedKey) -> bytes:
+        """Return what everything sealed under *key* begins with."""
+        name = key.id.encode()
+        return _VERSION + bytes([len(name)]) + name
 
     def open(self, sealed: bytes, place: str) -> bytes:
         """Return what *sealed* holds.

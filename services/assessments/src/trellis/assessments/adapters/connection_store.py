@@ -11,6 +11,7 @@ from trellis.assessments.domain import options
 from trellis.common.contracts.identifiers import AccountId
 from trellis.common.errors import InputError
 from trellis.common.runtime.keyring import Keyring
+from trellis.common.runtime.resealing import SealedColumn
 from trellis.common.store.postgres import Connection, Pool, acquired
 
 _COLUMNS = "account_id, base_url, organization_id, api_key, settings, revision"
@@ -29,6 +30,15 @@ class Wanted:
     organization_id: str
     api_key: str | None = field(repr=False)
     settings: Mapping[str, object]
+
+
+API_KEYS = SealedColumn(
+    table="connection",
+    column="api_key",
+    keys=("account_id",),
+    place=lambda row: _place(AccountId(row["account_id"])),
+)
+"""What of connections the key ring seals."""
 
 
 class ConnectionStore:

@@ -13,6 +13,7 @@ import structlog
 from trellis.common.contracts.identifiers import AccountId
 from trellis.common.errors import PermanentError
 from trellis.common.runtime.keyring import Keyring
+from trellis.common.runtime.resealing import SealedColumn
 from trellis.common.store.postgres import Connection, Pool, acquired, transaction
 from trellis.ingest.diagnosis import EndpointSeen, Refusal
 from trellis.ingest.endpoints import Endpoint, LiveSecret, Vendor
@@ -34,6 +35,13 @@ def token_place(endpoint: UUID) -> str:
 def secret_place(secret: UUID) -> str:
     """Return what a sealed secret is bound to."""
     return f"ingest.endpoint_secret:{secret}"
+
+
+SEALED_BY_THE_RING: Final = (
+    SealedColumn(table="endpoint", column="token_sealed", keys=("id",), place=lambda row: token_place(row["id"])),
+    SealedColumn(table="endpoint_secret", column="sealed", keys=("id",), place=lambda row: secret_place(row["id"])),
+)
+"""What of endpoints the key ring seals."""
 
 
 class PostgresEndpointStore:
