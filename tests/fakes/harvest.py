@@ -231,19 +231,24 @@ class FakeHarvest:
     def _note(self, request: HarvestRequest) -> Reply:
         body = request.body
         candidate, author = CandidateId(int(body["candidate_id"])), UserId(int(body.get("user_id", SERVICE_USER)))
-        application: ApplicationId | None = ApplicationId(int(body["application_id"]))
+        application = ApplicationId(int(body["application_id"]))
         if self.capabilities.note_on_application:
-            view = self.truth.get(ApplicationId(int(body["application_id"])))
+            view = self.truth.get(application)
             if view is None or view.candidate_id != candidate:
                 return Answered(status=422)
+            note = self._keep(application, author, str(body["body"]), datetime.now(UTC))
         elif candidate in self.people:
-            application = None
+            note = self.note_through_v1(candidate, author, str(body["body"]))
         else:
             return Answered(status=404)
-        note = self._keep(application, author, str(body["body"]), datetime.now(UTC))
-        self.feeds[note.id] = candidate
         self.written.append(note)
         return Answered(status=201, note_id=note.id)
+
+    def note_through_v1(self, candidate: CandidateId, author: UserId, body: str) -> NoteView:
+        """Write a note as Harvest v1 does: on the candidate's feed, naming no application."""
+        note = self._keep(None, author, body, datetime.now(UTC))
+        self.feeds[note.id] = candidate
+        return note
 
     def candidate_of(self, application: ApplicationId) -> CandidateId | None:
         view = self.truth.get(application)

@@ -14,10 +14,14 @@ from trellis.common.contracts.connection_settings import SETTINGS
 ROOT = Path(__file__).resolve().parents[2]
 
 
+def examples() -> list[str]:
+    """The complete example of docs/configuration.md, and that of a connection through Harvest v1."""
+    return re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/configuration.md").read_text(), re.DOTALL)
+
+
 def example() -> str:
-    """The complete example of docs/configuration.md."""
-    (block,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/configuration.md").read_text(), re.DOTALL)
-    return block
+    """The complete example."""
+    return examples()[0]
 
 
 def test_generated_documents_are_what_the_code_says() -> None:
@@ -32,6 +36,40 @@ def test_the_example_of_the_accounts_file_is_valid(tmp_path: Path) -> None:
     assert account.account == "northwind"
     assert [rule.name for rule in account.workflows[0].rules] == ["send-test", "hold-cheats", "pass", "fail"]
     assert set(account.all_settings()) <= set(SETTINGS)
+
+
+def test_the_example_of_a_connection_through_harvest_v1_is_valid(tmp_path: Path) -> None:
+    (_, through_v1) = examples()
+    file = tmp_path / "trellis.yaml"
+    file.write_text("account: northwind\n" + through_v1)
+    greenhouse = read(file).greenhouse
+    assert greenhouse is not None and (greenhouse.api_version, greenhouse.client_id) == ("v1", None)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right", "told"),
+    [
+        ("api_version: v1", "api_version: v3", "greenhouse: expected client_id, which Harvest v3 needs"),
+        ("api_key: env:GREENHOUSE_API_KEY", "client_id: x", "greenhouse: expected api_key, which Harvest v1 needs"),
+        (
+            "service_user_id",
+            "token_url: https://x.example\n  service_user_id",
+            "greenhouse.token_url: expected nothing here",
+        ),
+        (
+            "service_user_id",
+            "client_secret: env:X\n  service_user_id",
+            "greenhouse.client_secret: expected nothing here",
+        ),
+    ],
+)
+def test_what_the_version_of_harvest_needs_and_does_not_know_is_told(
+    tmp_path: Path, wrong: str, right: str, told: str
+) -> None:
+    file = tmp_path / "trellis.yaml"
+    file.write_text("account: northwind\n" + examples()[1].replace(wrong, right, 1))
+    with pytest.raises(FileError, match=told):
+        read(file)
 
 
 @pytest.mark.parametrize(

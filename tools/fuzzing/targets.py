@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
+from pydantic import TypeAdapter
+
 from tools.dev.paths import ROOT
 from tools.fuzzing.loop import Broken, Refused, Target
 from trellis.assessments.domain.invites import Answered, classify, parse_retry_after, success_data, vendor_words
@@ -20,7 +22,8 @@ from trellis.cli.reading import FileError, read
 from trellis.common.contracts.envelope import Envelope, decode, encode
 from trellis.common.contracts.identifiers import AccountId
 from trellis.common.errors import PermanentError, TransientError
-from trellis.greenhouse_actions.adapters import v3_rows
+from trellis.greenhouse_actions.adapters import v1_rows, v3_rows
+from trellis.greenhouse_actions.adapters.rows import parsed, words_of
 from trellis.ingest.signature import SignatureRejected, verify_signature, verify_token
 from trellis.ingest.translation import Delivery, Rules, signal_kind, to_facts, to_signal
 from trellis.ingest.webhooks import UnreadableBody, parse_coderbyte, parse_greenhouse
@@ -140,7 +143,7 @@ def _answer(body: bytes) -> None:
 
 def _rows(body: bytes) -> None:
     v3_rows.note_id_of(body)
-    if len(v3_rows.words_of(body)) > 200:
+    if len(words_of(body)) > 200:
         raise Broken("the vendor's words without end")
     for kind in (v3_rows.ApplicationRow, v3_rows.ApplicationStageRow, v3_rows.CandidateRow, v3_rows.StageOfJobRow):
         try:
@@ -149,6 +152,20 @@ def _rows(body: bytes) -> None:
             continue
         for row in rows:
             row.view()  # type: ignore[attr-defined]
+    lists: tuple[TypeAdapter[Any], ...] = (v1_rows.APPLICATIONS, v1_rows.CANDIDATES, v1_rows.STAGES)
+    for adapter in lists:
+        try:
+            of_v1 = parsed(adapter, body)
+        except TransientError:
+            continue
+        for row in of_v1:
+            row.view()
+    try:
+        feed = parsed(v1_rows.FEED, body)
+    except TransientError:
+        return
+    for note in feed.notes:
+        note.view()
 
 
 def _refusing(refusal: type[Exception], run: Callable[[], Read]) -> Read:

@@ -1,4 +1,4 @@
-"""The two implementations of the port `Harvest`, each with people who act in the same way."""
+"""The implementations of the port `Harvest`, each with people who act in the same way."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from trellis.common.contracts.facts import ApplicationStatus
 from trellis.common.contracts.identifiers import AccountId, ApplicationId, CandidateId, JobId, StageId, UserId
 from trellis.common.ledger.budget import Use
 from trellis.common.runtime.metrics import Metrics
-from trellis.greenhouse_actions.adapters.harvest import Harvest
+from trellis.greenhouse_actions.adapters.harvest import V3, Capabilities, Harvest
+from trellis.greenhouse_actions.adapters.harvest_v1 import HarvestV1
 from trellis.greenhouse_actions.adapters.harvest_v3 import HarvestV3
 from trellis.greenhouse_actions.adapters.http import HttpClients
 from trellis.greenhouse_actions.adapters.http_harvest import Shared
@@ -47,6 +48,7 @@ class World(Protocol):
     async def delete(self, person: Person) -> None: ...
     async def delete_stage(self, name: str) -> None: ...
     async def write_note(self, person: Person, body: str) -> None: ...
+    async def write_note_through_v1(self, person: Person, body: str) -> int: ...
     async def drop_site_admin(self) -> None: ...
     async def apply_on_hidden_job(self) -> Person: ...
     async def reject_credential(self) -> None: ...
@@ -57,8 +59,8 @@ class World(Protocol):
 class TwinWorld:
     """The in-memory twin."""
 
-    def __init__(self) -> None:
-        self.harvest = FakeHarvest()
+    def __init__(self, capabilities: Capabilities = V3) -> None:
+        self.harvest = FakeHarvest(capabilities)
         self.service_user = SERVICE_USER
 
     async def apply(self, stage: str = "Coding Assessment", emails: tuple[str, ...] = ("o@mail.example",)) -> Person:
@@ -81,6 +83,9 @@ class TwinWorld:
 
     async def write_note(self, person: Person, body: str) -> None:
         self.harvest.person_note(person.application, body)
+
+    async def write_note_through_v1(self, person: Person, body: str) -> int:
+        return self.harvest.note_through_v1(person.candidate, SERVICE_USER, body).id
 
     async def drop_site_admin(self) -> None:
         self.harvest.is_blind = True
@@ -141,30 +146,18 @@ class OwnTokens:
         self._kept = None
 
 
-class V3World:
-    """The v3 adapter over HTTP against the sandbox."""
+class SandboxWorld:
+    """A sandbox with people, whichever adapter reads it."""
+
+    harvest: Harvest
 
     def __init__(self, sandbox: Sandbox, http: HttpClients) -> None:
         self.sandbox, self.http = sandbox, http
         self.tokens, self.budget = OwnTokens(HttpMint(http)), Unlimited()
         self.service_user = UserId(sandbox.account["greenhouse"]["service_user_id"])
-        self.connect()
 
-    def connect(self, **settings: Any) -> HarvestV3:
-        greenhouse = self.sandbox.account["greenhouse"]
-        self.connection = Connection(
-            account=AccountId("northwind"),
-            api_version="v3",
-            base_url=greenhouse["base_url"],
-            token_url=greenhouse["token_url"],
-            client_id=greenhouse["client_id"],
-            client_secret=greenhouse["client_secret"],
-            service_user_id=self.service_user,
-            settings=ConnectionSettings.parse(settings),
-        )
-        shared = Shared(http=self.http, tokens=self.tokens, measures=Measures(Metrics("test")))
-        self.harvest = HarvestV3(self.connection, self.budget, shared)
-        return self.harvest
+    def shared(self) -> Shared:
+        return Shared(http=self.http, tokens=self.tokens, measures=Measures(Metrics("test")))
 
     async def apply(self, stage: str = "Coding Assessment", emails: tuple[str, ...] = ("o@mail.example",)) -> Person:
         return _person(await self.sandbox.act("apply", stage=stage, emails=list(emails)))
@@ -186,6 +179,11 @@ class V3World:
         user = self.sandbox.account["greenhouse"]["users"][1]["id"]
         await self.sandbox.act("write_note", application_id=person.application, body=body, user_id=user)
 
+    async def write_note_through_v1(self, person: Person, body: str) -> int:
+        path = f"candidates/{person.candidate}/activity_feed/notes"
+        note = {"user_id": self.service_user, "body": body, "visibility": "public"}
+        return int((await self.sandbox.v1("POST", path, json=note)).json["id"])
+
     async def drop_site_admin(self) -> None:
         await self.sandbox.switch("list.non_admin", "empty")
         await self.sandbox.act("drop_site_admin")
@@ -194,15 +192,62 @@ class V3World:
         job = await self.sandbox.own("POST", "/jobs", {"name": "Secret", "stages": ["A", "B"], "confidential": True})
         return _person(await self.sandbox.act("apply", job=job["id"], stage="A", email="s@mail.example"))
 
-    async def reject_credential(self) -> None:
-        shared = Shared(http=self.http, tokens=OwnTokens(HttpMint(self.http)), measures=Measures(Metrics("test")))
-        self.harvest = HarvestV3(replace(self.connection, client_secret="wrong"), self.budget, shared)
-
     async def move_count(self) -> int:
         return len([m for m in (await self.sandbox.effects())["moves"] if m["by"] == "api"])
 
     def stage(self, name: str) -> StageId:
         return StageId(self.sandbox.stage(name))
+
+
+class V1World(SandboxWorld):
+    """The v1 adapter over HTTP against the sandbox."""
+
+    def __init__(self, sandbox: Sandbox, http: HttpClients) -> None:
+        super().__init__(sandbox, http)
+        self.connect()
+
+    def connect(self, **settings: Any) -> HarvestV1:
+        greenhouse = self.sandbox.account["greenhouse"]
+        self.connection = Connection(
+            account=AccountId("northwind"),
+            api_version="v1",
+            base_url=greenhouse["v1_base_url"],
+            api_key=greenhouse["api_key"],
+            service_user_id=self.service_user,
+            settings=ConnectionSettings.parse(settings),
+        )
+        self.harvest = HarvestV1(self.connection, self.budget, self.shared())
+        return self.harvest
+
+    async def reject_credential(self) -> None:
+        self.harvest = HarvestV1(replace(self.connection, api_key="wrong"), self.budget, self.shared())
+
+
+class V3World(SandboxWorld):
+    """The v3 adapter over HTTP against the sandbox."""
+
+    def __init__(self, sandbox: Sandbox, http: HttpClients) -> None:
+        super().__init__(sandbox, http)
+        self.connect()
+
+    def connect(self, **settings: Any) -> HarvestV3:
+        greenhouse = self.sandbox.account["greenhouse"]
+        self.connection = Connection(
+            account=AccountId("northwind"),
+            api_version="v3",
+            base_url=greenhouse["base_url"],
+            token_url=greenhouse["token_url"],
+            client_id=greenhouse["client_id"],
+            client_secret=greenhouse["client_secret"],
+            service_user_id=self.service_user,
+            settings=ConnectionSettings.parse(settings),
+        )
+        self.harvest = HarvestV3(self.connection, self.budget, self.shared())
+        return self.harvest
+
+    async def reject_credential(self) -> None:
+        shared = Shared(http=self.http, tokens=OwnTokens(HttpMint(self.http)), measures=Measures(Metrics("test")))
+        self.harvest = HarvestV3(replace(self.connection, client_secret="wrong"), self.budget, shared)
 
 
 @dataclass

@@ -179,6 +179,23 @@ class Bench:
             "settings": settings,
         } | more
 
+    def v1_body(self, **more: Any) -> dict[str, Any]:
+        greenhouse = self.sandbox.account["greenhouse"]
+        return {
+            "api_version": "v1",
+            "base_url": greenhouse["v1_base_url"],
+            "api_key": greenhouse["api_key"],
+            "service_user_id": greenhouse["service_user_id"],
+            "settings": {"verify.second_read_s": 0.1, "credential.retry_s": 0.2} | more.pop("settings", {}),
+        } | more
+
+    async def connect_through(self, version: str, account: str = ACME, **more: Any) -> list[str]:
+        """Connect through a version of Harvest; every replica sees it at once."""
+        body = self.v1_body(**more) if version == "v1" else self.connection_body(**more)
+        status, said = await self.call("PUT", f"{account}/connection", body)
+        assert status == 200, said
+        return said["changes"]
+
     async def connect(self, account: str = ACME, **more: Any) -> list[str]:
         status, said = await self.call("PUT", f"{account}/connection", self.connection_body(**more))
         assert status == 200, said

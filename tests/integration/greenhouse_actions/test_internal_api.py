@@ -58,7 +58,11 @@ async def test_connecting_is_idempotent_and_says_what_changes(bare: Bench) -> No
         ({"settings": {"note.visibility": "everybody"}}, "settings.note.visibility"),
         ({"settings": {"rate.share": 2}}, "settings.rate.share"),
         ({"settings": {"verify.second_read_s": -1}}, "settings.verify.second_read_s"),
-        ({"api_version": "v1"}, "api_version"),
+        ({"api_version": "v2"}, "api_version"),
+        ({"api_version": "v1"}, "api_key"),
+        ({"api_key": "k"}, "api_key"),
+        ({"client_secret": None}, "client_secret"),
+        ({"base_url": "https://harvest.greenhouse.io/v1"}, "base_url"),
         ({"base_url": "ftp://x"}, "base_url"),
         ({"base_url": "http://harvest.greenhouse.io/v3"}, "base_url"),
         ({"token_url": "https://user@auth.example/token"}, "token_url"),
@@ -76,6 +80,36 @@ async def test_a_wrong_connection_is_refused_by_field_and_changes_nothing(
     if field == "settings.note.visible":
         assert "note.visibility" in said["expected"]
     assert (await bare.call("GET", "acme/connection"))[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"api_key": None}, "api_key"),
+        ({"service_user_id": None}, "service_user_id"),
+        ({"client_id": "c"}, "client_id"),
+        ({"token_url": "https://auth.example/token"}, "token_url"),
+        ({"base_url": "https://harvest.greenhouse.io/v3"}, "base_url"),
+        ({"settings": {"v1.base_url": "http://harvest.greenhouse.io/v1"}}, "settings.v1.base_url"),
+    ],
+)
+async def test_a_wrong_connection_through_v1_is_refused_by_field(
+    bare: Bench, change: dict[str, Any], field: str
+) -> None:
+    status, said = await bare.call("PUT", "acme/connection", bare.v1_body() | change)
+    assert (status, said["field"]) == (422, field), said
+    assert (await bare.call("GET", "acme/connection"))[0] == 404
+
+
+async def test_moving_to_v3_says_what_changes_and_shows_no_key(bare: Bench) -> None:
+    assert await bare.connect_through("v1") == ["connect Greenhouse v1 at " + bare.v1_body()["base_url"]]
+    assert await bare.connect_through("v1") == []
+    assert await bare.connect_through("v1", api_key="another") == ["api_key: changed"]
+    shown = json.dumps((await bare.call("GET", "acme/connection"))[1])
+    assert '"v1"' in shown and '"token_url": null' in shown and "another" not in shown
+    changes = await bare.connect_through("v3")
+    assert "api_version: v1 -> v3" in changes and "api_key: changed" in changes and "client_secret: changed" in changes
+    assert any(change.startswith("token_url: none -> http") for change in changes)
 
 
 async def test_durations_are_seconds_with_fractions(bench: Bench) -> None:

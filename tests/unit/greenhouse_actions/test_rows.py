@@ -12,6 +12,7 @@ from trellis.common.contracts.facts import ApplicationStatus
 from trellis.common.errors import TransientError
 from trellis.greenhouse_actions.adapters import v3_rows
 from trellis.greenhouse_actions.adapters.headers import retry_after
+from trellis.greenhouse_actions.adapters.rows import words_of
 
 STAGE_ROW = {"id": 1, "application_id": 2, "job_interview_stage_id": 3, "entered_at": "2026-11-20T08:31:07.552Z"}
 
@@ -64,9 +65,9 @@ def test_what_is_no_list_is_refused_without_repeating_it(body: bytes) -> None:
     ],
 )
 def test_the_three_shapes_of_errors_are_read(errors: Any, words: str) -> None:
-    assert v3_rows.words_of(json.dumps({"message": "m", "errors": errors}).encode()) == words
-    assert v3_rows.words_of(b"<html>") == ""
-    assert v3_rows.words_of(b"[" * 100_000) == ""
+    assert words_of(json.dumps({"message": "m", "errors": errors}).encode()) == words
+    assert words_of(b"<html>") == ""
+    assert words_of(b"[" * 100_000) == ""
 
 
 @pytest.mark.parametrize(

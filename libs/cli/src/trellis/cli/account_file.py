@@ -9,7 +9,7 @@ import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -19,6 +19,7 @@ from pydantic import (
     GetJsonSchemaHandler,
     StringConstraints,
     field_validator,
+    model_validator,
 )
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
@@ -118,13 +119,18 @@ class _Settings:
 class GreenhouseConnection(_Shape):
     """How to reach Greenhouse, and as whom."""
 
-    api_version: Literal["v3"] = "v3"
-    """Harvest v1 was announced to end on 31 August 2026."""
-    base_url: Url = "https://harvest.greenhouse.io/v3"
-    token_url: Url = "https://auth.greenhouse.io/token"  # noqa: S105 - an address
-    client_id: Annotated[str, StringConstraints(min_length=1, max_length=300)]
-    """No secret: as it is, or by reference."""
-    client_secret: SecretRef
+    api_version: Literal["v3", "v1"] = "v3"
+    """Harvest v1 was announced to end on 31 August 2026; changing it to v3 loses nothing that is under way."""
+    base_url: Url | None = None
+    """Left out, Greenhouse's own."""
+    token_url: Url | None = None
+    """Likewise; v3 only."""
+    client_id: Annotated[str, StringConstraints(min_length=1, max_length=300)] | None = None
+    """v3 needs it. No secret: as it is, or by reference."""
+    client_secret: SecretRef | None = None
+    """v3 needs it."""
+    api_key: SecretRef | None = None
+    """v1 needs it."""
     service_user_id: Annotated[int, Field(gt=0)]
     """The numeric id of the Site Admin user who shows as author of notes and moves."""
     webhook_secret: SecretRef | None = None
@@ -135,6 +141,19 @@ class GreenhouseConnection(_Shape):
     @classmethod
     def _known(cls, value: dict[str, Json]) -> dict[str, Json]:
         return _check(value, GREENHOUSE)
+
+    # Its fault begins with a field's name and a colon, by which `reading.py` finds its line.
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        of_v3, of_v1 = ("client_id", "client_secret"), ("api_key",)
+        needed, foreign = (of_v3, of_v1) if self.api_version == "v3" else (of_v1, (*of_v3, "token_url"))
+        for name in needed:
+            if getattr(self, name) is None:
+                raise ValueError(f"{name}: {name}, which Harvest {self.api_version} needs")
+        for name in foreign:
+            if getattr(self, name) is not None:
+                raise ValueError(f"{name}: nothing here, since Harvest {self.api_version} has no {name}")
+        return self
 
 
 class CoderbyteConnection(_Shape):

@@ -68,11 +68,14 @@ def _requests(file: AccountFile, folder: Path, *, dry_run: bool) -> list[tuple[s
                     "api_version": greenhouse.api_version,
                     "base_url": greenhouse.base_url,
                     "token_url": greenhouse.token_url,
-                    "client_id": secret(greenhouse.client_id),
-                    "client_secret": secret(greenhouse.client_secret),
                     "service_user_id": greenhouse.service_user_id,
                     "settings": for_owner(settings, "greenhouse-actions"),
                     "dry_run": dry_run,
+                }
+                | {
+                    name: secret(reference)
+                    for name in ("client_id", "client_secret", "api_key")
+                    if (reference := getattr(greenhouse, name)) is not None
                 },
             )
         )

@@ -71,9 +71,9 @@ def _explained(path: Path, raw: CommentedMap, error: ValidationError) -> str:
 
 
 def _one_setting(loc: tuple[int | str, ...], message: str) -> tuple[tuple[int | str, ...], str]:
-    """Point at the one setting that a fault of a `settings` mapping names."""
+    """Point at the one field that a fault of a `settings` mapping, or of Greenhouse's connection, names."""
     name, colon, rest = message.removeprefix("Value error, ").partition(": ")
-    if loc and loc[-1] == "settings" and colon:
+    if loc and loc[-1] in ("settings", "greenhouse") and colon:
         return (*loc, name), f"Value error, {rest}"
     return loc, message
 

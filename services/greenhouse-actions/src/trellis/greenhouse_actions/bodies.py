@@ -8,11 +8,12 @@ from typing import Any, Final, Literal
 from pydantic import AwareDatetime, Field, SecretStr
 
 from trellis.common.contracts.identifiers import AccountId, ApplicationId, StageId, UserId, Visit
+from trellis.common.errors import InputError
 from trellis.common.runtime.http import Body, parsed_as
 from trellis.greenhouse_actions.adapters.connection_store import Wanted
 from trellis.greenhouse_actions.adapters.harvest import MOST_IDS
 from trellis.greenhouse_actions.connection import (
-    DEFAULT_BASE_URL,
+    DEFAULT_BASE_URLS,
     DEFAULT_TOKEN_URL,
     ConnectionSettings,
     checked_url,
@@ -23,11 +24,12 @@ MOST_ID: Final = 2**63 - 1
 
 
 class _Connection(Body):
-    api_version: Literal["v3"]
-    base_url: str = DEFAULT_BASE_URL
-    token_url: str = DEFAULT_TOKEN_URL
-    client_id: SecretStr = Field(min_length=1, max_length=500)
-    client_secret: SecretStr = Field(min_length=1, max_length=2000)
+    api_version: Literal["v3", "v1"]
+    base_url: str | None = None
+    token_url: str | None = None
+    client_id: SecretStr | None = Field(default=None, min_length=1, max_length=500)
+    client_secret: SecretStr | None = Field(default=None, min_length=1, max_length=2000)
+    api_key: SecretStr | None = Field(default=None, min_length=1, max_length=500)
     service_user_id: int | None = Field(default=None, ge=1, le=MOST_ID)
     settings: dict[str, Any] = Field(default_factory=dict)
     dry_run: bool = False
@@ -54,21 +56,40 @@ def connection(account: AccountId, body: dict[str, Any]) -> tuple[Wanted, bool]:
         InputError: A field is missing, unknown or wrong.
     """
     read = parsed_as(_Connection, body)
+    _complete(read)
+    version = read.api_version
     wanted = Wanted(
         account=account,
-        api_version=read.api_version,
-        base_url=checked_url("base_url", read.base_url),
-        token_url=checked_url("token_url", read.token_url),
-        client_id=read.client_id.get_secret_value(),
-        client_secret=read.client_secret.get_secret_value(),
+        api_version=version,
+        base_url=checked_url("base_url", read.base_url or DEFAULT_BASE_URLS[version], version),
+        token_url=checked_url("token_url", read.token_url or DEFAULT_TOKEN_URL) if version == "v3" else "",
+        client_id=_plain(read.client_id),
+        client_secret=_plain(read.client_secret),
+        api_key=_plain(read.api_key),
         service_user_id=None if read.service_user_id is None else UserId(read.service_user_id),
         settings=ConnectionSettings.parse(read.settings),
     )
-    for name in ("v3_base_url", "v3_token_url"):
+    for name in ("v3_base_url", "v3_token_url", "v1_base_url"):
         url = getattr(wanted.settings, name)
         if url is not None:
             checked_url(f"settings.{name.replace('_', '.', 1)}", url)
     return wanted, read.dry_run
+
+
+def _complete(read: _Connection) -> None:
+    """Refuse a connection that lacks what its version needs, or has what only the other one knows."""
+    needed = {"v3": ("client_id", "client_secret"), "v1": ("api_key", "service_user_id")}[read.api_version]
+    foreign = {"v3": ("api_key",), "v1": ("client_id", "client_secret", "token_url")}[read.api_version]
+    for name in needed:
+        if getattr(read, name) is None:
+            raise InputError(name, f"a value: Harvest {read.api_version} needs it")
+    for name in foreign:
+        if getattr(read, name) is not None:
+            raise InputError(name, f"nothing: Harvest {read.api_version} has no {name}", "leave it out")
+
+
+def _plain(secret: SecretStr | None) -> str:
+    return "" if secret is None else secret.get_secret_value()
 
 
 def asked(body: dict[str, Any]) -> list[Asked]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Annotated, Any, Final, Literal
@@ -13,10 +14,14 @@ from trellis.common.contracts.identifiers import AccountId, UserId
 from trellis.common.errors import InputError
 from trellis.greenhouse_actions.domain.effects import Spaces
 from trellis.greenhouse_actions.domain.readings import ChangeField
-from trellis.greenhouse_actions.domain.reconciling import Pace
+from trellis.greenhouse_actions.domain.reconciling import LONGEST, Pace
 from trellis.greenhouse_actions.domain.requests import FromSpace, NoteStyle
 
-DEFAULT_BASE_URL: Final = "https://harvest.greenhouse.io/v3"
+DEFAULT_BASE_URLS: Final = {
+    "v3": "https://harvest.greenhouse.io/v3",
+    "v1": "https://harvest.greenhouse.io/v1",
+}
+LONGEST_V1: Final = timedelta(days=366)
 DEFAULT_TOKEN_URL: Final = "https://auth.greenhouse.io/token"  # noqa: S105 - an address, not a secret
 VENDOR: Final = "greenhouse"
 
@@ -37,7 +42,9 @@ class ConnectionSettings(BaseModel):
     v3_token_url: str | None = Field(default=None, alias="v3.token_url")
     """Likewise for the token route."""
     v1_base_url: str | None = Field(default=None, alias="v1.base_url")
-    """Address of Harvest v1; not used by a v3 connection."""
+    """Wins over the address of a v1 connection; None is that one."""
+    v1_unreachable: Literal["outage", "ended"] = Field(default="outage", alias="v1.unreachable")
+    """What it means that Harvest v1 gives no answer: it is tried again, or the connection pauses and says what to do."""
     v3_sub: int | Literal["none"] | None = Field(default=None, alias="v3.sub")
     """Acting user of tokens; None is the service user, `none` the credential's own account."""
     v3_single_active_token: bool = Field(default=True, alias="v3.single_active_token")
@@ -93,7 +100,7 @@ class ConnectionSettings(BaseModel):
     rate_share: float = Field(default=0.6, gt=0, le=1, alias="rate.share")
     """Part of Greenhouse's limit that is ours; the customer's other tools use the rest."""
     rate_start_limit: int = Field(default=20, ge=1, le=10_000, alias="rate.start_limit")
-    """Calls in 30 s until Greenhouse's headers were seen."""
+    """Calls in a window (30 s, in v1 10 s) until Greenhouse's headers were seen."""
 
     @classmethod
     def names(cls) -> list[str]:
@@ -129,6 +136,7 @@ class Connection:
     """A connection with its open credential; it lives in memory only.
 
     Attributes:
+        api_version: `v3`, with a token route, client id and secret; or `v1`, with an API key.
         service_user_id: Whom our writes are made as; None is the credential's own account.
         from_space: Which id a move was seen to take on this connection; None until one succeeded.
         revision: Changes whenever anything but *from_space* does.
@@ -137,17 +145,25 @@ class Connection:
     account: AccountId
     api_version: str
     base_url: str
-    token_url: str
-    client_id: str = field(repr=False)
-    client_secret: str = field(repr=False)
+    token_url: str = ""
+    client_id: str = field(default="", repr=False)
+    client_secret: str = field(default="", repr=False)
+    api_key: str = field(default="", repr=False)
     service_user_id: UserId | None
     settings: ConnectionSettings
     from_space: FromSpace | None = None
     revision: int = 1
 
     @property
+    def is_v1(self) -> bool:
+        """Whether it uses Harvest v1."""
+        return self.api_version == "v1"
+
+    @property
     def acting_user(self) -> UserId | None:
-        """The user that tokens act as; None is the credential's own account."""
+        """The user that our writes are made as; None is the credential's own account."""
+        if self.is_v1:
+            return self.service_user_id
         sub = self.settings.v3_sub
         if sub is None:
             return self.service_user_id
@@ -161,7 +177,8 @@ class Connection:
     @property
     def harvest_url(self) -> str:
         """Where requests go."""
-        return (self.settings.v3_base_url or self.base_url).rstrip("/")
+        stated = self.settings.v1_base_url if self.is_v1 else self.settings.v3_base_url
+        return (stated or self.base_url).rstrip("/")
 
     @property
     def tokens_url(self) -> str:
@@ -170,7 +187,9 @@ class Connection:
 
     @property
     def spaces(self) -> Spaces:
-        """Which id a move sends first, and whether it may try the other."""
+        """Which id a move sends first, and whether it may try the other; Harvest v1 knows only one kind."""
+        if self.is_v1:
+            return Spaces(first=FromSpace.JOB_INTERVIEW_STAGE, other_allowed=False)
         said = self.settings.v3_from_stage_space
         if said == "auto":
             return Spaces(first=self.from_space or FromSpace.JOB_INTERVIEW_STAGE, other_allowed=True)
@@ -192,9 +211,14 @@ class Connection:
 
     @property
     def pace(self) -> Pace:
-        """The `reconcile.` settings."""
+        """The `reconcile.` settings.
+
+        Harvest v1 lists by `last_activity_at` only, and by a filter without an end: a short window costs as much.
+        """
         said = self.settings
         fields = tuple(ChangeField) if said.reconcile_field == "both" else (ChangeField(said.reconcile_field),)
+        if self.is_v1:
+            fields = (ChangeField.LAST_ACTIVITY_AT,)
         return Pace(
             fields=fields,
             interval=timedelta(seconds=said.reconcile_interval),
@@ -202,6 +226,7 @@ class Connection:
             delay=timedelta(seconds=said.reconcile_delay),
             act_within=timedelta(seconds=said.reconcile_act_within),
             depth=timedelta(seconds=said.reconcile_depth),
+            longest=LONGEST_V1 if self.is_v1 else LONGEST,
         )
 
     @property
@@ -210,11 +235,11 @@ class Connection:
         return timedelta(seconds=self.settings.credential_retry_s)
 
 
-def checked_url(field_name: str, url: str) -> str:
+def checked_url(field_name: str, url: str, version: str | None = None) -> str:
     """Return *url* without a slash at its end.
 
     Raises:
-        InputError: It is no http(s) address, or sends a secret to Greenhouse in the clear.
+        InputError: It is no http(s) address, sends a secret to Greenhouse in the clear, or ends in another *version*.
     """
     try:
         parts = urlsplit(url)
@@ -225,4 +250,7 @@ def checked_url(field_name: str, url: str) -> str:
         raise InputError(field_name, "an https address without user, query or fragment")
     if parts.scheme == "http" and (host == "greenhouse.io" or host.endswith(".greenhouse.io")):
         raise InputError(field_name, "an https address", "Greenhouse is never called in the clear")
+    last = parts.path.rstrip("/").rpartition("/")[2]
+    if version is not None and last != version and re.fullmatch(r"v[0-9]+", last):
+        raise InputError(field_name, f"the address of Harvest {version}", "mend it or the api_version")
     return url.rstrip("/")

@@ -83,7 +83,7 @@ class Examination:
             now=self._clock.now(),
             acting=connection.acting_user,
             share=connection.settings.rate_share,
-            opens=bool(connection.client_id),
+            opens=bool(connection.client_id or connection.api_key),
             named=named,
             jobs=jobs,
             remembered=await self._stages.of(account),

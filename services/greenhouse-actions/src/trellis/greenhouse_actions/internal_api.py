@@ -137,7 +137,7 @@ def _shown(connection: Connection) -> dict[str, Any]:
     return {
         "api_version": connection.api_version,
         "base_url": connection.base_url,
-        "token_url": connection.token_url,
+        "token_url": connection.token_url or None,
         "service_user_id": connection.service_user_id,
         "settings": connection.settings.stated(),
         "from_stage_space": None if connection.from_space is None else connection.from_space.value,

@@ -88,7 +88,7 @@ class Observer:
             most = capabilities.together
             if len(questions) > most:  # what is read first would be old when the last one is
                 for first in range(0, len(questions), most):
-                    await self._answer(account, questions[first : first + most])
+                    await self._read_and_tell(account, questions[first : first + most])
                 return
             wanted = dict.fromkeys((question.application_id for question in questions), None)
             await connected.harvest.allow(capabilities.calls(len(wanted), with_visits=True))

@@ -8,22 +8,41 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import timedelta
-from typing import Protocol
+from typing import Final, Protocol
 
 from trellis.common.contracts.identifiers import AccountId
 from trellis.common.ledger.effects import Unauthorized
 from trellis.common.ledger.table import Ledger
 from trellis.common.store.postgres import Pool, acquired, transaction
+from trellis.greenhouse_actions.adapters.harvest_v1 import ALL_MENDED
 from trellis.greenhouse_actions.adapters.mint import REJECTED
 from trellis.greenhouse_actions.connection import VENDOR
-from trellis.greenhouse_actions.domain.outcomes import missing_scope
-from trellis.greenhouse_actions.domain.requests import Route
+from trellis.greenhouse_actions.domain.outcomes import missing_permission, missing_scope
+from trellis.greenhouse_actions.domain.requests import Permission, Route
 from trellis.greenhouse_actions.reading import BLIND
 
+_PERMISSIONS: Final = {
+    Route.APPLICATIONS: (Permission.RETRIEVE_APPLICATION,),
+    Route.CANDIDATES: (Permission.LIST_CANDIDATES,),
+    Route.NOTES: (Permission.RETRIEVE_ACTIVITY_FEED,),
+    Route.STAGES: (Permission.LIST_STAGES,),
+}
+"""What a reading of each route through Harvest v1 proves to be ticked."""
 
-def disproved_by(*routes: Route) -> frozenset[str]:
-    """Return the reasons of a pause that a complete reading of *routes* shows to be mended."""
-    return frozenset({REJECTED.reason, BLIND.reason} | {missing_scope(route).reason for route in routes})
+
+def disproved_by(*routes: Route | Permission) -> frozenset[str]:
+    """Return the reasons of a pause that a complete reading of *routes* shows to be mended, in either version.
+
+    A permission among them is one that is needed through Harvest v1 only.
+    """
+    found = {REJECTED.reason, BLIND.reason} | ALL_MENDED
+    for route in routes:
+        if isinstance(route, Permission):
+            found.add(missing_permission(route).reason)
+        else:
+            found.add(missing_scope(route).reason)
+            found |= {missing_permission(one).reason for one in _PERMISSIONS.get(route, ())}
+    return frozenset(found)
 
 
 class Pauses(Protocol):

@@ -36,7 +36,7 @@ from trellis.greenhouse_actions.adapters.harvest import (
 from trellis.greenhouse_actions.adapters.measures import Measures
 from trellis.greenhouse_actions.domain.readings import ApplicationView, Window
 from trellis.greenhouse_actions.domain.reconciling import LONGEST, Pace, Step, halved, merged, next_step
-from trellis.greenhouse_actions.domain.requests import Route
+from trellis.greenhouse_actions.domain.requests import Permission, Route
 from trellis.greenhouse_actions.effects import DEFAULT_RETRY
 from trellis.greenhouse_actions.observer import SOURCE, snapshot
 from trellis.greenhouse_actions.pauses import Pauses, disproved_by
@@ -50,7 +50,7 @@ LEASE: Final = timedelta(minutes=5)
 """Longer than two lists and 50 stage visits take in a budget that is nearly used up."""
 WORKERS: Final = 4
 """Accounts that one replica compares at once, so that one with a slow Greenhouse does not hold up the others."""
-_READ: Final = disproved_by(Route.APPLICATIONS, Route.APPLICATION_STAGES)
+_READ: Final = disproved_by(Route.APPLICATIONS, Route.APPLICATION_STAGES, Permission.LIST_APPLICATIONS)
 
 
 class Reconciler:
@@ -123,7 +123,7 @@ class Reconciler:
     async def _compare(self, claim: Claim, connected: Connected) -> None:
         pace, harvest = connected.connection.pace, connected.harvest
         mark = claim.mark if claim.mark is not None else claim.now - pace.depth
-        step = next_step(mark, claim.now, pace, longest=claim.longest or LONGEST)
+        step = next_step(mark, claim.now, pace, longest=claim.longest or pace.longest)
         changed = await _changed(harvest, pace, step.window)
         if not changed:
             if not await harvest.sees_anything():
@@ -158,8 +158,10 @@ async def _changed(harvest: Harvest, pace: Pace, window: Window) -> list[Applica
 
 def _fact(claim: Claim, view: ApplicationView, pace: Pace) -> Envelope:
     times = (view.updated_at, view.last_activity_at, view.entered_at)
-    # Two readings of the same state are one fact, which the inbox drops the second time.
-    ident = stable_id("reconciled", claim.account, view.id, view.row_id, view.status.value, *times)
+    # Two readings of the same state are one fact, which the inbox drops the second time. Through Harvest v1 neither
+    # row nor time tells two visits apart, so the stage does.
+    place = view.row_id if view.row_id is not None else view.stage_id
+    ident = stable_id("reconciled", claim.account, view.id, place, view.status.value, *times)
     return Envelope(
         id=ident,
         source=SOURCE,

@@ -52,7 +52,8 @@ _I: Final[tuple[Owner, ...]] = ("ingest",)
 GREENHOUSE: Final = (
     _text("v3.base_url", _G, None, "another host of Harvest? null: the connection's base_url"),
     _text("v3.token_url", _G, None, "another host of the token route? null: the connection's token_url"),
-    _text("v1.base_url", _G, None, "where Harvest v1 was; unused by a v3 connection"),
+    _text("v1.base_url", _G, None, "another host of Harvest v1? null: the connection's base_url"),
+    _choice("v1.unreachable", _G, ("outage", "ended"), "what does it mean that Harvest v1 gives no answer at all?"),
     Setting(
         "v3.sub",
         _G,

@@ -29,8 +29,9 @@ from trellis.greenhouse_actions.adapters.headers import count, next_cursor, retr
 from trellis.greenhouse_actions.adapters.http import HttpAnswer, UnansweredError
 from trellis.greenhouse_actions.adapters.http_harvest import Allowance, Shared
 from trellis.greenhouse_actions.adapters.mint import REJECTED
+from trellis.greenhouse_actions.adapters.rows import Row
 from trellis.greenhouse_actions.adapters.tokens import Token
-from trellis.greenhouse_actions.adapters.v3_rows import rows_of
+from trellis.greenhouse_actions.adapters.v3_rows import RowType, rows_of
 from trellis.greenhouse_actions.connection import Connection
 from trellis.greenhouse_actions.domain.diagnosis import PERMISSIONS, SIGNED, RateSeen, Signed, UserSeen
 from trellis.greenhouse_actions.domain.readings import JobStage
@@ -209,7 +210,7 @@ class Checkup:
     async def _is_blind(self, token: Token) -> bool:
         """Whether no list shows anything: stages are there in every account that has a job."""
         answer = await self._read(Route.STAGES.value, {"per_page": "1"}, token)
-        return answer.status == 200 and not self._rows(v3_rows.Row, answer)
+        return answer.status == 200 and not self._rows(Row, answer)
 
     # -- what is there?
 
@@ -298,7 +299,7 @@ class Checkup:
                 raise TransientError("there is no rate budget to look at Greenhouse now", retry_after=wait)
             await asyncio.sleep(wait.total_seconds())
 
-    def _rows(self, kind: type[v3_rows.RowType], answer: HttpAnswer) -> list[v3_rows.RowType]:
+    def _rows(self, kind: type[RowType], answer: HttpAnswer) -> list[RowType]:
         try:
             return rows_of(kind, answer.body)
         except TransientError as error:

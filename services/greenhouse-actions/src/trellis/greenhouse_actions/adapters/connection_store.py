@@ -22,10 +22,15 @@ from trellis.greenhouse_actions.domain.requests import FromSpace
 
 REMEMBERED_SECONDS: Final = 1.0
 """How long a process works with a connection before it reads it again."""
+_OTHER_LIMIT: Final = ("api_version", "base_url", "settings.rate.", "settings.v1.base_url", "settings.v3.base_url")
+"""Changes after which nothing is known of Greenhouse's rate limit any more."""
 _PLACE: Final = "harvest_connection:sealed_credential"
 _COLUMNS: Final = (
     "account_id, api_version, base_url, token_url, sealed_credential, service_user_id, settings, from_space, revision"
 )
+
+
+_SECRETS: Final = ("client_id", "client_secret", "api_key")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,9 +40,10 @@ class Wanted:
     account: AccountId
     api_version: str
     base_url: str
-    token_url: str
-    client_id: str = field(repr=False)
-    client_secret: str = field(repr=False)
+    token_url: str = ""
+    client_id: str = field(default="", repr=False)
+    client_secret: str = field(default="", repr=False)
+    api_key: str = field(default="", repr=False)
     service_user_id: UserId | None
     settings: ConnectionSettings
 
@@ -91,7 +97,7 @@ class ConnectionStore:
                 await self._save(database, wanted)
                 await tokens.forget(database, wanted.account)
                 await self._ledger.unpause(database, wanted.account, VENDOR)
-                if any(change.startswith(("base_url", "settings.rate.")) for change in changes):
+                if any(change.startswith(_OTHER_LIMIT) for change in changes):
                     await database.execute(
                         "delete from budget where account_id = $1 and vendor = $2", wanted.account, VENDOR
                     )
@@ -146,15 +152,16 @@ class ConnectionStore:
             plain = await self._sealer.open(database, account, ACCOUNT, row["sealed_credential"], _PLACE)
             credential = json.loads(plain)
         except UnreadableError:  # the account's key is gone: Greenhouse will reject the empty credential, visibly
-            credential = {"client_id": "", "client_secret": ""}
+            credential = {}
         user, space = row["service_user_id"], row["from_space"]
         return Connection(
             account=account,
             api_version=row["api_version"],
             base_url=row["base_url"],
-            token_url=row["token_url"],
-            client_id=credential["client_id"],
-            client_secret=credential["client_secret"],
+            token_url=row["token_url"] or "",
+            client_id=credential.get("client_id", ""),
+            client_secret=credential.get("client_secret", ""),
+            api_key=credential.get("api_key", ""),
             service_user_id=None if user is None else UserId(user),
             settings=ConnectionSettings.parse(json.loads(row["settings"])),
             from_space=None if space is None else FromSpace(space),
@@ -162,19 +169,21 @@ class ConnectionStore:
         )
 
     async def _save(self, database: Database, wanted: Wanted) -> None:
-        credential = json.dumps({"client_id": wanted.client_id, "client_secret": wanted.client_secret}).encode()
+        stated = {name: getattr(wanted, name) for name in _SECRETS if getattr(wanted, name)}
+        credential = json.dumps(stated).encode()
         await database.execute(
             "insert into harvest_connection (account_id, api_version, base_url, token_url, sealed_credential, "
             "service_user_id, settings) values ($1, $2, $3, $4, $5, $6, $7) "
             "on conflict (account_id) do update set api_version = excluded.api_version, base_url = excluded.base_url, "
             "token_url = excluded.token_url, sealed_credential = excluded.sealed_credential, "
             "service_user_id = excluded.service_user_id, settings = excluded.settings, "
-            "from_space = case when harvest_connection.base_url = excluded.base_url then harvest_connection.from_space end, "
+            "from_space = case when harvest_connection.base_url = excluded.base_url "
+            "and harvest_connection.api_version = excluded.api_version then harvest_connection.from_space end, "
             "revision = harvest_connection.revision + 1, updated_at = clock_timestamp()",
             wanted.account,
             wanted.api_version,
             wanted.base_url,
-            wanted.token_url,
+            wanted.token_url or None,
             await self._sealer.seal(database, wanted.account, ACCOUNT, credential, _PLACE),
             wanted.service_user_id,
             json.dumps(wanted.settings.stated()),
@@ -185,13 +194,11 @@ def _changes(before: Connection | None, wanted: Wanted) -> list[str]:
     if before is None:
         return [f"connect Greenhouse {wanted.api_version} at {wanted.base_url}"]
     changes = [
-        f"{name}: {getattr(before, name)} -> {getattr(wanted, name)}"
+        f"{name}: {getattr(before, name) or 'none'} -> {getattr(wanted, name) or 'none'}"
         for name in ("api_version", "base_url", "token_url", "service_user_id")
         if getattr(before, name) != getattr(wanted, name)
     ]
-    changes += [
-        f"{name}: changed" for name in ("client_id", "client_secret") if getattr(before, name) != getattr(wanted, name)
-    ]
+    changes += [f"{name}: changed" for name in _SECRETS if getattr(before, name) != getattr(wanted, name)]
     old, new = (
         before.settings.model_dump(mode="json", by_alias=True),
         wanted.settings.model_dump(mode="json", by_alias=True),

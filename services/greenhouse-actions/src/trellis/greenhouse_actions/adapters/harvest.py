@@ -169,7 +169,8 @@ class Harvest(Protocol):
             leave_before: Monotonic time after which it must not leave any more (P4).
 
         Raises:
-            CredentialRejectedError: No token could be had, so nothing left.
+            CredentialRejectedError: No token could be had, or the credential or its version of Harvest was refused:
+                nothing was done.
         """
 
 

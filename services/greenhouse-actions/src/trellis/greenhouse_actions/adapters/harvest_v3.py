@@ -20,6 +20,7 @@ from trellis.greenhouse_actions.adapters.headers import next_cursor, retry_after
 from trellis.greenhouse_actions.adapters.http import HttpAnswer
 from trellis.greenhouse_actions.adapters.http_harvest import HttpHarvest
 from trellis.greenhouse_actions.adapters.mint import REJECTED
+from trellis.greenhouse_actions.adapters.rows import Row, words_of
 from trellis.greenhouse_actions.adapters.tokens import Token
 from trellis.greenhouse_actions.adapters.v3_rows import RowType, rows_of
 from trellis.greenhouse_actions.domain.effects import order_of_notes
@@ -109,7 +110,7 @@ class HarvestV3(HttpHarvest):
         """See `Harvest.visible_jobs`."""
         found: set[JobId] = set()
         for some in _portions(ids):
-            rows = await self._list(Route.JOBS, {"ids": _joined(some)}, v3_rows.Row)
+            rows = await self._list(Route.JOBS, {"ids": _joined(some)}, Row)
             found |= {JobId(row.id) for row in rows}
         return frozenset(found) & frozenset(ids)
 
@@ -121,7 +122,7 @@ class HarvestV3(HttpHarvest):
     async def sees_anything(self) -> bool:
         """See `Harvest.sees_anything`; stages are there in every account that has a job."""
         answer = await self._get(Route.STAGES, {"per_page": "1"})
-        return bool(rows_of(v3_rows.Row, answer.body))
+        return bool(rows_of(Row, answer.body))
 
     async def notes(
         self, application: ApplicationId, author: UserId | None, not_before: datetime, *, of_candidate: bool = False
@@ -243,7 +244,7 @@ def _bearing(token: Token) -> dict[str, str]:
 
 
 def _reply(route: Route, answer: HttpAnswer) -> Answered:
-    words = v3_rows.words_of(answer.body) if answer.status >= 400 else ""
+    words = words_of(answer.body) if answer.status >= 400 else ""
     lowered = words.lower()
     return Answered(
         status=answer.status,

@@ -1,11 +1,11 @@
-"""What Greenhouse's response headers say. Source: greenhouse fact sheet, section 5.3, "Rate"."""
+"""What Greenhouse's response headers say. Source: greenhouse fact sheet, sections 4 and 5.3."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, timedelta
 from email.utils import parsedate_to_datetime
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from trellis.common.runtime.clock import utc_now
 
@@ -38,10 +38,16 @@ def next_cursor(headers: Mapping[str, str]) -> str | None:
 
     Only the cursor is taken from the link, so an answer cannot send us to another host.
     """
+    return next_query(headers).get("cursor")
+
+
+def next_query(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the parameters of the next page; empty on the last one.
+
+    Only they are taken from the link, so an answer cannot send us to another host or path.
+    """
     for part in headers.get("Link", "").split(","):
         address, _, rest = part.strip().partition(">")
         if 'rel="next"' in rest.replace("'", '"') and address.startswith("<"):
-            cursors = parse_qs(urlsplit(address[1:]).query).get("cursor", [])
-            if cursors:
-                return cursors[0]
-    return None
+            return dict(parse_qsl(urlsplit(address[1:]).query))
+    return {}

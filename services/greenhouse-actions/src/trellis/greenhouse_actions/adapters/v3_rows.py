@@ -1,45 +1,23 @@
 """Rows of Harvest v3's lists: read leniently, turned into our views.
 
-Unknown fields are ignored and a missing one is null, as Greenhouse's rules for its own changes demand.
-Source: greenhouse fact sheet, sections 1, 6.1, 6.3 and 6.4.
+Source: greenhouse fact sheet, sections 6.1, 6.3 and 6.4.
 """
 
 from __future__ import annotations
 
-import json
-from datetime import UTC, datetime
-from typing import Annotated, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from trellis.common.contracts.facts import ApplicationStatus
 from trellis.common.contracts.identifiers import ApplicationId, CandidateId, JobId, StageId, StageRowId, UserId
-from trellis.common.errors import TransientError
+from trellis.greenhouse_actions.adapters.rows import AddressRow, Instant, Row, addresses_of, parsed, status_of
 from trellis.greenhouse_actions.domain.readings import (
-    Address,
     ApplicationView,
     CandidateView,
     JobStage,
     NoteView,
     StageRow,
 )
-
-Instant = Annotated[datetime, AfterValidator(lambda at: at if at.tzinfo else at.replace(tzinfo=UTC))]
-STATUSES: Final = {
-    "in_process": ApplicationStatus.ACTIVE,
-    "active": ApplicationStatus.ACTIVE,
-    "rejected": ApplicationStatus.REJECTED,
-    "hired": ApplicationStatus.HIRED,
-    "converted": ApplicationStatus.CONVERTED,
-}
-
-
-class Row(BaseModel):
-    """What all rows share."""
-
-    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
-
-    id: int
 
 
 class ApplicationRow(Row):
@@ -65,7 +43,7 @@ class ApplicationRow(Row):
             id=ApplicationId(self.id),
             candidate_id=CandidateId(self.candidate_id),
             job_id=None if self.job_id is None else JobId(self.job_id),
-            status=STATUSES.get((self.status or "").strip(), ApplicationStatus.UNKNOWN),
+            status=status_of(self.status),
             prospect=bool(self.prospect),
             stage_id=None if stage is None else StageId(stage),
             stage_name=self.stage_name,
@@ -98,26 +76,18 @@ class ApplicationStageRow(Row):
         )
 
 
-class _AddressRow(BaseModel):
-    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
-
-    value: str | None = None
-    type: str | None = None
-
-
 class CandidateRow(Row):
     """A row of `/candidates`."""
 
-    email_addresses: list[_AddressRow] | None = None
+    email_addresses: list[AddressRow] | None = None
     private: bool | None = None
     can_email: bool | None = None
 
     def view(self) -> CandidateView:
         """Return it in our words."""
-        found = [Address(value=a.value, type=a.type or "") for a in self.email_addresses or [] if a.value]
         return CandidateView(
             id=CandidateId(self.id),
-            addresses=tuple(found),
+            addresses=addresses_of(self.email_addresses),
             private=bool(self.private),
             can_email=self.can_email is not False,
         )
@@ -181,12 +151,7 @@ def rows_of(kind: type[RowType], body: bytes) -> list[RowType]:
     Raises:
         TransientError: It is not such a list: cut short, or HTML from a proxy. Nothing of it is in the message.
     """
-    try:
-        rows: list[RowType] = LISTS[kind].validate_json(body)
-    except ValidationError as error:
-        fault = error.errors(include_input=False, include_url=False, include_context=False)[0]
-        where = ".".join(str(part) for part in fault["loc"]) or "body"
-        raise TransientError(f"Greenhouse answered a list we cannot read ({where}: {fault['type']})") from None
+    rows: list[RowType] = parsed(LISTS[kind], body)
     return rows
 
 
@@ -196,17 +161,3 @@ def note_id_of(body: bytes) -> int | None:
         return NoteRow.model_validate_json(body).id
     except ValidationError:
         return None
-
-
-def words_of(body: bytes) -> str:
-    """Return Greenhouse's own words of an error, all three shapes of `errors` included; empty when unreadable."""
-    try:
-        parsed = json.loads(body)
-    except (ValueError, RecursionError):
-        return ""
-    if not isinstance(parsed, dict):
-        return ""
-    errors = parsed.get("errors", parsed.get("message", ""))
-    items = errors if isinstance(errors, list) else [errors]
-    texts = [", ".join(f"{k} {v}" for k, v in item.items()) if isinstance(item, dict) else str(item) for item in items]
-    return "; ".join(texts)[:200]

@@ -17,7 +17,7 @@ from trellis.common.ledger.effects import (
     Unauthorized,
     Unmet,
 )
-from trellis.greenhouse_actions.domain.requests import Route
+from trellis.greenhouse_actions.domain.requests import Permission, Route
 
 ANSWER = "answer"
 """Under this name `resolved` keeps what the latest move was told: one of the words below, or nothing."""
@@ -38,6 +38,7 @@ class Answered:
         note_id: Id of the new note, when the body is a note.
         message: Greenhouse's own words, short, for moves only: a note's might repeat its text.
         names_scope: The body speaks of a scope or of Site Admin rights.
+        denied: What a 403 means in the version that answered; None is a scope of Harvest v3.
     """
 
     status: int
@@ -46,6 +47,7 @@ class Answered:
     note_id: int | None = None
     message: str = field(default="", repr=False)
     names_scope: bool = False
+    denied: Unauthorized | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +73,14 @@ def missing_scope(route: Route) -> Unauthorized:
     return Unauthorized(
         reason=f"the credential lacks the permission {route.scope}, or the service user lost Site Admin",
         remedy=f"tick {route.scope} for the credential ({_WHERE}) and make the service user a Site Admin",
+    )
+
+
+def missing_permission(permission: Permission) -> Unauthorized:
+    """Return the verdict that the key to Harvest v1 may not call what *permission* names."""
+    return Unauthorized(
+        reason=f"the API key of Harvest v1 lacks the permission {permission.value}",
+        remedy=f"tick {permission.value} for the key ({_WHERE})",
     )
 
 
@@ -119,7 +129,7 @@ def _common(reply: Reply, route: Route, others_pass: bool) -> Answer | None:
         case Cut(reason=reason):
             return Ambiguous(reason=reason)
         case Answered(status=401):
-            return NotExecuted(reason="Greenhouse did not know the token (401)", request_id=reply.request_id)
+            return NotExecuted(reason="Greenhouse did not know the credential (401)", request_id=reply.request_id)
         case Answered(status=403) if others_pass and not reply.names_scope:
             return Unmet(
                 reason="Greenhouse does not let the service user write on this application (403)",
@@ -127,7 +137,7 @@ def _common(reply: Reply, route: Route, others_pass: bool) -> Answer | None:
                 request_id=reply.request_id,
             )
         case Answered(status=403):
-            return missing_scope(route)
+            return reply.denied or missing_scope(route)
         case Answered(status=429):
             reason = "Greenhouse's rate limit is reached (429)"
             return NotExecuted(reason=reason, wait=reply.retry_after, request_id=reply.request_id)

@@ -31,6 +31,7 @@ class Pace:
         delay: How long a webhook may be under way.
         act_within: How old a missed entry may be to be acted upon without a person's yes.
         depth: How far back the first comparison looks.
+        longest: Longest new part of a window.
     """
 
     fields: tuple[ChangeField, ...] = tuple(ChangeField)
@@ -39,6 +40,7 @@ class Pace:
     delay: timedelta = timedelta(minutes=1)
     act_within: timedelta = timedelta(days=1)
     depth: timedelta = timedelta(days=1)
+    longest: timedelta = LONGEST
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

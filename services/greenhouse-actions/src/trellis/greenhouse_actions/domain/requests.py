@@ -35,7 +35,7 @@ class FromSpace(StrEnum):
 
 
 class Route(StrEnum):
-    """The routes of Harvest v3 that are called: names for metrics and for the scope that each needs."""
+    """What is called of Harvest, whichever version: names for metrics, and for the scope that each needs in v3."""
 
     APPLICATIONS = "applications"
     APPLICATION_STAGES = "application_stages"
@@ -43,6 +43,7 @@ class Route(StrEnum):
     JOBS = "jobs"
     STAGES = "job_interview_stages"
     NOTES = "notes"
+    USERS = "users"
     MOVE = "move"
     NOTE = "note"
 
@@ -54,9 +55,24 @@ class Route(StrEnum):
         return "harvest:notes:create" if self is Route.NOTE else f"harvest:{self.value}:list"
 
 
+class Permission(StrEnum):
+    """The endpoints of Harvest v1 that are called; each is ticked for the key separately (fact sheet, 4 and 5.4)."""
+
+    RETRIEVE_APPLICATION = "Retrieve Application"
+    LIST_APPLICATIONS = "List Applications"
+    MOVE_APPLICATION = "Move Application"
+    LIST_CANDIDATES = "List Candidates"
+    RETRIEVE_ACTIVITY_FEED = "Retrieve Activity Feed"
+    ADD_NOTE = "Add Note"
+    LIST_JOBS = "List Jobs"
+    RETRIEVE_JOB = "Retrieve Job"
+    LIST_STAGES_OF_JOB = "List Job Stages for a Job"
+    LIST_STAGES = "List Job Stages"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HarvestRequest:
-    """One write: a path below the base address, and its JSON body."""
+    """One write, in the words of Harvest v3: a path below the base address, and its JSON body."""
 
     route: Route
     path: str
@@ -78,6 +94,21 @@ def move_request(
         route=Route.MOVE,
         path=f"/applications/{int(command.application_id)}/move",
         body={"from_stage_id": int(from_id), "to_stage_id": int(to_stage)},
+    )
+
+
+def as_v1(request: HarvestRequest) -> HarvestRequest:
+    """Return *request* in the words of Harvest v1 (fact sheet, section 4).
+
+    Its note hangs on the candidate alone and names its author always. Its move takes the same body; both its ids
+    are the job's stages.
+    """
+    if request.route is Route.MOVE:
+        return request
+    return HarvestRequest(
+        route=request.route,
+        path=f"/candidates/{request.body['candidate_id']}/activity_feed/notes",
+        body={name: request.body[name] for name in ("user_id", "body", "visibility") if name in request.body},
     )
 
 
