@@ -93,6 +93,23 @@ def note_command(application: int = 1, account: str = "acme", ordinal: str = "r#
     )
 
 
+def move_command(application: int = 1, account: str = "acme") -> Envelope:
+    """A command to move an application, in its envelope."""
+    ident = command_id(AccountId(account), ApplicationId(application), Visit("n1"), "move", "r#1")
+    return _enveloped(
+        account,
+        MoveApplication(
+            command_id=ident,
+            application_id=ApplicationId(application),
+            candidate_id=CandidateId(application + 1000),
+            job_id=JobId(1),
+            visit=Visit("n1"),
+            from_stage_id=StageId(1),
+            origin=Origin(workflow="w", version=1, rule="r", reason="because"),
+        ),
+    )
+
+
 def _enveloped(account: str, data: AddNote | MoveApplication) -> Envelope:
     return Envelope(
         id=stable_id("message", data.command_id),

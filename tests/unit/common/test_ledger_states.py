@@ -83,6 +83,12 @@ def successors(world: World, table: Table) -> Iterator[tuple[str, World]]:
         if not world.effects:
             yield "look-up: overtaken", apply(world, table, Occurrence.OVERTAKEN, world.attempt)
             yield "look-up: blocked", apply(world, table, Occurrence.BLOCKED, world.attempt)
+    if world.state in (State.WAITING, State.PARKED) and quiet:
+        # The ledger is of an earlier day than the world, in which the effect may have been made meanwhile.
+        yield "restored", apply(world, table, Occurrence.RESTORED, world.attempt)
+        if not world.effects:
+            ahead = replace(world, effects=1)
+            yield "restored, and made meanwhile", apply(ahead, table, Occurrence.RESTORED, world.attempt)
     if world.effects and world.attempt:
         yield "evidence", apply(world, table, Occurrence.EVIDENCE, world.attempt)
     if world.state is State.PARKED:
@@ -159,6 +165,8 @@ LEADS: dict[Occurrence, dict[State, tuple[State, ...]]] = {
     Occurrence.OVERTAKEN: {State.SUPERSEDED: (State.WAITING, State.UNKNOWN)},
     Occurrence.BLOCKED: {State.PARKED: (State.WAITING, State.UNKNOWN)},
     Occurrence.POSTPONED: {State.WAITING: (State.WAITING,), State.UNKNOWN: (State.UNKNOWN,)},
+    # What was never begun may have been, in the world that a restored database does not know.
+    Occurrence.RESTORED: {State.UNKNOWN: (State.WAITING, State.PARKED)},
     # People.
     Occurrence.MENDED: {State.WAITING: (State.PARKED,)},
     Occurrence.RESENT: {State.WAITING: (State.PARKED, State.IN_DOUBT)},
@@ -180,7 +188,7 @@ def test_the_words_that_the_database_keeps_never_change() -> None:
     assert " ".join(State) == "waiting attempting unknown in_doubt parked done refused superseded"
     assert " ".join(Occurrence) == (
         "begun succeeded accepted not_executed rejected unmet ambiguous expired found absent cannot_tell evidence "
-        "overtaken blocked postponed mended resent confirmed dropped"
+        "overtaken blocked postponed restored mended resent confirmed dropped"
     )
 
 

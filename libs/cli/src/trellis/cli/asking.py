@@ -178,3 +178,29 @@ async def reconcile_again(clients: Clients, account: str, since: datetime) -> bo
     path = f"/internal/v1/accounts/{account}/reconciliation"
     answer = await clients["greenhouse-actions"].call("POST", path, {"since": since.isoformat()})
     return bool(answer["set_back"])
+
+
+async def restoration(clients: Clients) -> dict[str, Any]:
+    """Return what each effect service says of restored mode, and which accounts were not compared since it began."""
+    said = {service: await clients[service].call("GET", "/internal/v1/restoration") for service in EFFECT_SERVICES}
+    began = max(
+        (
+            datetime.fromisoformat(one["restoration"]["found_at"])
+            for one in said.values()
+            if one["restoration"] is not None and one["restoration"]["ended_at"] is None
+        ),
+        default=None,
+    )
+    compared = await clients["greenhouse-actions"].call("GET", "/internal/v1/reconciliations")
+    behind = [
+        one["account"]
+        for one in compared["reconciliations"]
+        if began is not None and (one["completed_at"] is None or datetime.fromisoformat(one["completed_at"]) < began)
+    ]
+    return {"services": said, "is_on": began is not None, "not_compared": behind}
+
+
+async def end_restoration(clients: Clients, by: str) -> None:
+    """End restored mode in both effect services; twice is once."""
+    for service in EFFECT_SERVICES:
+        await clients[service].call("DELETE", "/internal/v1/restoration", {"by": by})

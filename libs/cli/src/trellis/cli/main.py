@@ -23,6 +23,7 @@ from trellis.cli.applying import apply as apply_file
 from trellis.cli.doctor import examine
 from trellis.cli.environment import clients
 from trellis.cli.reading import FileError, read
+from trellis.cli.restoring import restoration_lines
 from trellis.common.bus.topology import apply_topology
 from trellis.common.errors import InputError, PermanentError, TransientError, TrellisError
 from trellis.common.ledger.states import State
@@ -342,6 +343,44 @@ def reconcile_again(account: str, since: datetime) -> None:
     at = since.replace(tzinfo=UTC)
     moved = _with_clients(lambda found: asking.reconcile_again(found, account, at))
     click.echo(f"compared again from {at.isoformat()}" if moved else "nothing to do: it is not compared that far yet")
+
+
+@cli.group()
+def restored() -> None:
+    """Show and end restored mode: a database from a backup, or a copy, sends nothing until a person says so."""
+
+
+@restored.command("status")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def restored_status(*, as_json: bool) -> None:
+    """Show whether the database counts as restored, and what was found since."""
+    found = _with_clients(asking.restoration)
+    click.echo(json.dumps(found) if as_json else "\n".join(restoration_lines(found)))
+
+
+@restored.command("end")
+@click.option("--yes", is_flag=True, help="Do it; without it the state is only shown.")
+@click.option("--uncompared", is_flag=True, help="Also before Greenhouse was compared with the log.")
+def restored_end(*, yes: bool, uncompared: bool) -> None:
+    """Say that this database is the one that works, and let effects begin again.
+
+    Nothing else may work on the same accounts: not the system it was copied from, nor another copy.
+    """
+    found = _with_clients(asking.restoration)
+    click.echo("\n".join(restoration_lines(found)))
+    if not found["is_on"]:
+        return
+    if found["not_compared"] and not uncompared:
+        raise click.ClickException(
+            f"not yet compared with Greenhouse: {', '.join(found['not_compared'])}; see `trellis reconcile status`, "
+            "or say --uncompared"
+        )
+    if not yes:
+        click.echo("say --yes to let effects begin again")
+        return
+    by = f"cli:{getpass.getuser()}"
+    _with_clients(lambda known: asking.end_restoration(known, by))
+    click.echo("ended: what was proven absent is looked up once more, then effects begin")
 
 
 @cli.group()

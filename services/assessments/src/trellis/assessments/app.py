@@ -30,10 +30,11 @@ from trellis.common.errors import TransientError
 from trellis.common.ledger.api import LedgerApi
 from trellis.common.ledger.brakes import Brakes
 from trellis.common.ledger.budget import PostgresBudgets
+from trellis.common.ledger.epoch import BrokerMarks, Epoch, Epochs
 from trellis.common.ledger.runner import Runner
 from trellis.common.ledger.table import Ledger
 from trellis.common.runtime.internal import InternalClient
-from trellis.common.runtime.lifecycle import Kit, Parts, serve
+from trellis.common.runtime.lifecycle import Kit, Parts, after, serve
 from trellis.common.runtime.resealing import DATA_KEYS, Resealing
 from trellis.common.runtime.sealer import Sealer
 from trellis.common.runtime.service import Service
@@ -79,7 +80,12 @@ SERVICE = Service(
 
 def assemble(kit: Kit, settings: AssessmentsSettings) -> Parts:
     """Return what the service consists of."""
-    database, ledger, sealer = PostgresDatabase(kit.pool), Ledger(kit.pool, SOURCE), Sealer(kit.keyring)
+    epoch = Epoch(Epochs(kit.pool), BrokerMarks(kit.publishing, NAME), kit.metrics)
+    database, ledger, sealer = (
+        PostgresDatabase(kit.pool),
+        Ledger(kit.pool, SOURCE, epoch.of_attempt),
+        Sealer(kit.keyring),
+    )
     connections = ConnectionStore(kit.pool, kit.keyring)
     publisher = ResultPublisher(
         database=database, ledger=ledger, invites=InviteStore(sealer), results=ResultStore(kit.pool, sealer)
@@ -138,7 +144,8 @@ def assemble(kit: Kit, settings: AssessmentsSettings) -> Parts:
         http=http,
         consumers=[Consumer(kit.consuming, kit.publisher, ASSESSMENTS, handler.handle_batch, kit.metrics)],
         tasks=[
-            runner.run,
+            lambda: after(epoch.first_look, runner.run),
+            epoch.run,
             reports.run,
             relay.run,
             setup.run,

@@ -20,6 +20,7 @@ from trellis.assessments.domain.invites import (
     InviteRequest,
     choose,
     classify,
+    doubt_remedy,
     judge_look_up,
     to_request,
 )
@@ -291,7 +292,9 @@ class InviteEffect:
             await self._invites.doubt(connection, intent.account, intent.id, soon)
             stored = await self._invites.find(connection, intent.account, intent.id)
             address = None if stored is None else await self._invites.address(connection, stored)
-        if stored is None or address is None:
+        if stored is None:
+            return await self._look_up_restored(organization, intent)
+        if address is None:
             return CannotTell(reason="the person's data was erased", remedy="drop this effect")
         try:
             shown = await self._baseline.read(
@@ -305,6 +308,42 @@ class InviteEffect:
             retries=intent.retries,
             options=organization.options,
         )
+
+    async def _look_up_restored(self, organization: Organization, intent: Intent) -> LookUp:
+        """Read whether an invite of which a restored database knows nothing may have left before.
+
+        Whatever Coderbyte shows of the person may come of it, or of an earlier one: nobody can tell. It is kept as
+        what was known, so that whatever comes later settles the invite by itself.
+        """
+        clearance = await self._gatekeeper.clear(intent.account, [intent])
+        whom = clearance.verdicts[intent.id]
+        if not isinstance(whom, Invitable):
+            return whom
+        try:
+            shown = await self._baseline.read(
+                organization,
+                whom.address,
+                _command(intent).assessment_id,
+                until=clearance.read_at + PREPARE_SECONDS,
+            )
+        except CredentialError as error:
+            return Unauthorized(reason=str(error), remedy=error.remedy)
+        hashed = self._keyring.address_hash(intent.account, whom.address)
+        row = _row(intent, whom, hashed, poll_after=organization.options.poll_interval)
+        async with self._database.transaction() as connection:
+            if not await self._invites.is_held(connection, intent.account, intent.id, intent.lease_token):
+                return Later(reason="another worker has taken this over", wait=timedelta(seconds=1))
+            await self._invites.prepare(connection, replace(row, known_attempts=shown.hashes))
+            await self._invites.doubt(
+                connection, intent.account, intent.id, timedelta(seconds=organization.options.poll_schedule[0])
+            )
+        if shown.hashes:
+            return CannotTell(
+                reason="the database was restored, and Coderbyte shows this person at this assessment: from this "
+                "invite or from an earlier one",
+                remedy=doubt_remedy(organization.options),
+            )
+        return judge_look_up(shows=False, listing_read=True, retries=intent.retries, options=organization.options)
 
     # -- what the account set
 

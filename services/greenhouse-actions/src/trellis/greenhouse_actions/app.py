@@ -15,10 +15,11 @@ from trellis.common.bus.topology import GREENHOUSE_ACTIONS
 from trellis.common.errors import StoreAwayError
 from trellis.common.ledger.api import LedgerApi
 from trellis.common.ledger.brakes import Brakes
+from trellis.common.ledger.epoch import BrokerMarks, Epoch, Epochs
 from trellis.common.ledger.runner import Runner
 from trellis.common.ledger.table import Ledger
 from trellis.common.runtime.internal import InternalClient
-from trellis.common.runtime.lifecycle import Kit, Parts, serve
+from trellis.common.runtime.lifecycle import Kit, Parts, after, serve
 from trellis.common.runtime.resealing import DATA_KEYS, Resealing
 from trellis.common.runtime.sealer import Sealer
 from trellis.common.runtime.service import Service
@@ -89,7 +90,8 @@ SERVICE: Final = Service(
 def _build(kit: Kit, settings: GreenhouseActionsSettings) -> Parts:
     http = HttpClients(connections=settings.vendor_connections, write_seconds=settings.request_seconds)
     internal = aiohttp.ClientSession()
-    sealer, ledger, measures = Sealer(kit.keyring), Ledger(kit.pool, SOURCE), Measures(kit.metrics)
+    epoch = Epoch(Epochs(kit.pool), BrokerMarks(kit.publishing, NAME), kit.metrics)
+    sealer, ledger, measures = Sealer(kit.keyring), Ledger(kit.pool, SOURCE, epoch.of_attempt), Measures(kit.metrics)
     store = ConnectionStore(kit.pool, sealer, ledger)
     shared = Shared(
         http=http,
@@ -151,7 +153,8 @@ def _build(kit: Kit, settings: GreenhouseActionsSettings) -> Parts:
         http=http_api,
         consumers=[Consumer(kit.consuming, kit.publisher, GREENHOUSE_ACTIONS, handler.handle, kit.metrics)],
         tasks=[
-            runner.run,
+            lambda: after(epoch.first_look, runner.run),
+            epoch.run,
             relay.run,
             observer.run,
             reconciler.run,

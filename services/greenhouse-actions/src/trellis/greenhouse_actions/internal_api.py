@@ -111,6 +111,10 @@ class Api:
             return web.json_response({"error": said, "remedy": remedy}, status=404)
         return answer(asdict(found[0]))
 
+    async def all_reconciliations(self, _request: web.Request) -> web.Response:
+        """Tell of every account how far it was reconciled: whether a restored database has caught up."""
+        return answer({"reconciliations": [asdict(found) for found in await self.reconciliations.progress()]})
+
     async def reconcile_again(self, request: web.Request) -> web.Response:
         """Compare again from the time in the body (`since`); what is found is judged by its age as ever."""
         account = account_of(request)
@@ -130,6 +134,7 @@ def application(api: Api, keyring: Keyring) -> web.Application:
     app.router.add_get(f"{ACCOUNT_PREFIX}/status", api.status)
     app.router.add_get(f"{ACCOUNT_PREFIX}/reconciliation", api.reconciliation)
     app.router.add_post(f"{ACCOUNT_PREFIX}/reconciliation", api.reconcile_again)
+    app.router.add_get("/internal/v1/reconciliations", api.all_reconciliations)
     return app
 
 

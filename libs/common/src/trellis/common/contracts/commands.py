@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from trellis.common.contracts.identifiers import (
@@ -44,7 +45,11 @@ class Origin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendInvite:
-    """Invite the candidate of this application to one assessment, once for this stage visit."""
+    """Invite the candidate of this application to one assessment, once for this stage visit.
+
+    Attributes:
+        began_at: When the stage visit began, by Greenhouse; None where nobody said.
+    """
 
     command_id: CommandId
     application_id: ApplicationId
@@ -54,6 +59,7 @@ class SendInvite:
     stage_id: StageId
     assessment_id: AssessmentId
     origin: Origin
+    began_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +71,7 @@ class AddNote:
             *assessment_id*'s report if the account wants it there.
         assessment_id: The assessment whose result the note tells; None when it tells none.
         stage_id: The stage in which the application must still be.
+        began_at: When the stage visit began, by Greenhouse; None where nobody said.
     """
 
     command_id: CommandId
@@ -76,6 +83,7 @@ class AddNote:
     text: str
     origin: Origin
     assessment_id: AssessmentId | None = None
+    began_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from trellis.common.contracts.identifiers import AccountId
 from trellis.common.errors import InputError
 from trellis.common.ledger.brakes import Brakes, Scope
 from trellis.common.ledger.changes import Change
+from trellis.common.ledger.epoch import Epochs
 from trellis.common.ledger.states import Occurrence, State
 from trellis.common.ledger.table import Ledger
 from trellis.common.runtime.http import (
@@ -62,6 +63,7 @@ class LedgerApi:
         self._pool = pool
         self._ledger = ledger
         self._brakes = brakes
+        self._epochs = Epochs(pool)
         self._changed = changed
 
     def add_routes(self, app: web.Application) -> None:
@@ -72,6 +74,8 @@ class LedgerApi:
         app.router.add_get(f"{ACCOUNT_PREFIX}/brakes", self.get_brakes)
         app.router.add_put(f"{ACCOUNT_PREFIX}/brakes", self.put_brake)
         app.router.add_delete(f"{ACCOUNT_PREFIX}/brakes", self.delete_brake)
+        app.router.add_get("/internal/v1/restoration", self.restoration)
+        app.router.add_delete("/internal/v1/restoration", self.end_restoration)
 
     async def intents(self, request: web.Request) -> web.Response:
         """Tell the story of each effect on one application."""
@@ -121,6 +125,21 @@ class LedgerApi:
         await self._brakes.release(account, brake.scope, brake.name)
         self._changed()
         return await self._on(account)
+
+    async def restoration(self, _request: web.Request) -> web.Response:
+        """Tell whether the database counts as restored, since when, and how the open effects stand."""
+        return await self._restoration()
+
+    async def end_restoration(self, request: web.Request) -> web.Response:
+        """End restored mode: this database is the one that works. Answered alike when there is none."""
+        said = parsed_as(_Order, await body_of(request))
+        await self._epochs.end(scrub(said.by))
+        self._changed()
+        return await self._restoration()
+
+    async def _restoration(self) -> web.Response:
+        found = await self._epochs.restored()
+        return answer({"restoration": None if found is None else asdict(found), "open": await self._epochs.doubts()})
 
     async def _on(self, account: AccountId) -> web.Response:
         return answer({"brakes": [asdict(brake) for brake in await self._brakes.on(account)]})

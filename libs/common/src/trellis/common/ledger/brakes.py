@@ -30,13 +30,17 @@ class Brake:
 
 
 HELD_BY_SQL = """
-select case b.scope when 'account' then 'the account''s kill switch is on'
-                    when 'connection' then 'the ' || b.name || ' connection is braked'
-                    else 'workflow ' || b.name || ' is braked' end
-from brake b where b.account_id = i.account_id and (b.scope = 'account'
-  or (b.scope = 'connection' and b.name = i.vendor) or (b.scope = 'workflow' and b.name = i.workflow))
-order by b.scope limit 1"""
-"""Scalar subquery over a row `i` of intent: which brake holds it, null when none does."""
+select held.by from (
+  select 'account' as scope, 'the database was restored; see `trellis restored status`' as by
+  from restoration where ended_at is null
+  union all
+  select b.scope, case b.scope when 'account' then 'the account''s kill switch is on'
+                               when 'connection' then 'the ' || b.name || ' connection is braked'
+                               else 'workflow ' || b.name || ' is braked' end
+  from brake b where b.account_id = i.account_id and (b.scope = 'account'
+    or (b.scope = 'connection' and b.name = i.vendor) or (b.scope = 'workflow' and b.name = i.workflow))
+) held order by held.scope limit 1"""
+"""Scalar subquery over a row `i` of intent: which brake, or restored mode, holds it; null when nothing does."""
 
 
 class Brakes:

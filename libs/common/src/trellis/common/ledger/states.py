@@ -67,6 +67,8 @@ class Occurrence(StrEnum):
     """A reading shows that it cannot be done until a person mends something."""
     POSTPONED = "postponed"
     """Not now: budget, an outage, a second reading that must wait."""
+    RESTORED = "restored"
+    """The database was restored: it may have happened since the backup (`epoch.py` writes this one)."""
     MENDED = "mended"
     """What blocked it was mended."""
     RESENT = "resent"
@@ -93,6 +95,7 @@ _TABLE: Final[dict[State, dict[Occurrence, State]]] = {
         Occurrence.OVERTAKEN: State.SUPERSEDED,
         Occurrence.BLOCKED: State.PARKED,
         Occurrence.POSTPONED: State.WAITING,
+        Occurrence.RESTORED: State.UNKNOWN,
         Occurrence.DROPPED: State.SUPERSEDED,
     },
     State.ATTEMPTING: _LATE_ANSWERS
@@ -120,6 +123,7 @@ _TABLE: Final[dict[State, dict[Occurrence, State]]] = {
     },
     State.PARKED: _LATE_ANSWERS
     | {
+        Occurrence.RESTORED: State.UNKNOWN,
         Occurrence.MENDED: State.WAITING,
         Occurrence.RESENT: State.WAITING,
         Occurrence.DROPPED: State.SUPERSEDED,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -66,11 +66,14 @@ class Ledger:
     Args:
         pool: The service's own database.
         source: The service's name in its messages, `trellis/assessments`.
+        epoch: Tells which epoch the database must know for an attempt to begin (`Epoch.of_attempt`); without it
+            the ledger is not watched.
     """
 
-    def __init__(self, pool: Pool, source: str) -> None:
+    def __init__(self, pool: Pool, source: str, epoch: Callable[[], UUID | None] | None = None) -> None:
         self._pool = pool
         self._source = source
+        self._epoch = epoch
 
     def transaction(self) -> AbstractAsyncContextManager[Connection]:
         """See `LedgerStore.transaction`."""
@@ -87,10 +90,11 @@ class Ledger:
         if not isinstance(command, SendInvite | AddNote | MoveApplication):
             raise TypeError(type(command).__name__)
         action = ACTIONS[type(command)]
+        state, since = await self._first_state(connection, command)
         row = await connection.fetchrow(
             "insert into intent (id, account_id, unique_key, application_id, candidate_id, visit, action, vendor, "
-            "workflow, workflow_version, rule, command, correlationid) "
-            "values ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13) on conflict do nothing returning id",
+            "workflow, workflow_version, rule, command, correlationid, state, attempted_at) "
+            "values ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15) on conflict do nothing returning id",
             command.command_id,
             envelope.accountid,
             unique_key,
@@ -104,11 +108,12 @@ class Ledger:
             command.origin.rule,
             ADAPTERS[action].dump_json(command).decode(),
             envelope.correlationid,
+            state.value,
+            since,
         )
         if row is not None:
-            await self._journal(
-                connection, command.command_id, envelope.accountid, "command", 0, State.WAITING, "taken in"
-            )
+            text = "taken in" if since is None else "taken in; it may have been done before the database was restored"
+            await self._journal(connection, command.command_id, envelope.accountid, "command", 0, state, text)
             return True
         known = await connection.fetchval(
             "select true from intent where id = $1 and account_id = $2", command.command_id, envelope.accountid
@@ -116,6 +121,22 @@ class Ledger:
         if not known and unique_key is not None:
             await outbox.put(connection, [told_repeat(self._source, envelope, command, action)])
         return False
+
+    async def _first_state(
+        self, connection: Connection, command: SendInvite | AddNote | MoveApplication
+    ) -> tuple[State, datetime | None]:
+        """Return where a new row begins: after a restore, what belongs to the time before it is looked up first.
+
+        A move is not: its check before an attempt is its look-up.
+        """
+        if isinstance(command, MoveApplication):
+            return State.WAITING, None
+        as_of = await connection.fetchval(
+            "select as_of from restoration where ended_at is null or (ended_at > clock_timestamp() - interval '30 days' "
+            "and ($1::timestamptz is null or $1 < ended_at)) order by number desc limit 1",
+            command.began_at,
+        )
+        return (State.WAITING, None) if as_of is None else (State.UNKNOWN, as_of)
 
     # -- claiming
 
@@ -207,8 +228,11 @@ class Ledger:
 
         Returns:
             The attempt's number; a time when the hourly *cap* is used up until then; None when the row is
-            not ours any more, a brake is on, or too little of the lease is left.
+            not ours any more, a brake is on, the database is not the one it was, or too little of the lease is left.
         """
+        epoch = None if self._epoch is None else self._epoch()
+        if self._epoch is not None and epoch is None:
+            return None
         async with transaction(self._pool) as connection:
             lock = "pg_advisory_xact_lock" if cap is not None else "pg_advisory_xact_lock_shared"
             await connection.execute(f"select {lock}(hashtextextended($1, 7))", intent.account)
@@ -229,13 +253,14 @@ class Ledger:
                 f"lease_until = clock_timestamp() + make_interval(secs => $3), attempted_at = clock_timestamp(), ended_at = null, "
                 f"resolved = $4, updated_at = clock_timestamp() "
                 f"where id = $1 and account_id = $5 and lease_token = $2 and state = 'waiting' "
-                f"and lease_until > clock_timestamp() "
+                f"and lease_until > clock_timestamp() and ($6::uuid is null or exists (select from epoch where nonce = $6)) "
                 f"and not {_BRAKED} returning attempt",
                 intent.id,
                 intent.lease_token,
                 deadline_seconds,
                 json.dumps(intent.resolved | resolved),
                 intent.account,
+                epoch,
             )
             if row is None:
                 return None

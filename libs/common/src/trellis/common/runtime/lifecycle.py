@@ -156,6 +156,12 @@ async def _run_parts(parts: Parts, kit: Kit, settings: Settings, stop: asyncio.E
                 raise error
 
 
+async def after(first: Callable[[], Awaitable[None]], task: Callable[[], Awaitable[None]]) -> None:
+    """Run *task* once *first* is over: for what may not begin before something is known."""
+    await first()
+    await task()
+
+
 @contextlib.asynccontextmanager
 async def _listening(app: web.Application, listen: str, options: dict[str, Any]) -> AsyncIterator[None]:
     runner = web.AppRunner(app, access_log=None, **({"keepalive_timeout": 75.0, "shutdown_timeout": 10.0} | options))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from trellis.common.contracts.commands import AddNote, Command, MoveApplication, ObserveApplication, Origin, SendInvite
+from trellis.common.contracts.identifiers import Visit
 from trellis.workflow.domain import events as e
 from trellis.workflow.domain.application import Application
 
@@ -22,6 +25,7 @@ def commands_for(state: Application, event: e.Event) -> list[Command]:
                     stage_id=event.stage_id,
                     assessment_id=event.assessment_id,
                     origin=_origin(event),
+                    began_at=_began_at(state, event.visit),
                 )
             ]
         case e.NoteRequested():
@@ -36,6 +40,7 @@ def commands_for(state: Application, event: e.Event) -> list[Command]:
                     text=event.text,
                     assessment_id=event.assessment_id,
                     origin=_origin(event),
+                    began_at=_began_at(state, event.visit),
                 )
             ]
         case e.MoveRequested():
@@ -60,6 +65,11 @@ def commands_for(state: Application, event: e.Event) -> list[Command]:
             ]
         case _:
             return []
+
+
+def _began_at(state: Application, visit: Visit) -> datetime | None:
+    """Return when *visit* began, as far as Greenhouse said."""
+    return state.visit.entered_at if state.visit is not None and state.visit.name == visit else None
 
 
 def _origin(event: e.InviteRequested | e.NoteRequested | e.MoveRequested) -> Origin:
