@@ -17,6 +17,7 @@ from trellis.common.contracts.identifiers import AccountId, CandidateId, Command
 from trellis.common.contracts.outcomes import OutcomeState
 from trellis.common.ledger.changes import Change
 from trellis.common.ledger.effects import Blocked, Later, Overtaken
+from trellis.common.ledger.epoch import Epochs
 from trellis.common.ledger.states import Occurrence
 from trellis.common.runtime import clock
 from trellis.common.store.postgres import transaction
@@ -228,6 +229,7 @@ async def test_a_lost_answer_is_settled_by_the_candidates_own_webhook(bench: Ben
 
 
 async def test_a_lost_answer_is_settled_by_a_report_without_any_webhook(bench: Bench) -> None:
+    await bench.connect(invite__poll_interval=0.2)
     bench.twin.fault("invite", "cut_after")
     command = bench.invite()
     await bench.take(command)
@@ -236,6 +238,41 @@ async def test_a_lost_answer_is_settled_by_a_report_without_any_webhook(bench: B
     await bench.until(bench.results)
     assert await bench.state(command) == "done"
     assert (bench.mails(), len(await bench.results())) == (1, 1)
+
+
+async def restored(bench: Bench) -> None:
+    """Begin restored mode: what the database knew ended a day ago."""
+    async with transaction(bench.pool) as connection:
+        await connection.execute(
+            "insert into epoch (nonce, since) values (gen_random_uuid(), now() - interval '1 day')"
+        )
+    assert await Epochs(bench.pool).enter()
+
+
+async def test_after_a_restore_an_invite_that_may_have_left_is_held_and_its_result_settles_it(bench: Bench) -> None:
+    await bench.connect(invite__poll_interval=0.2)
+    await restored(bench)
+    command = bench.invite()
+    await bench.take(command)
+    await bench.run(rounds=2)
+    assert (await bench.state(command), bench.mails()) == ("in_doubt", 0)
+    bench.twin.submit(WHO, TEST, final_score=75)
+    await bench.until(bench.results)
+    assert (await bench.state(command), bench.mails()) == ("done", 0)
+
+
+async def test_after_a_restore_what_coderbyte_shows_already_proves_nothing(bench: Bench) -> None:
+    await bench.connect(invite__on_unknown="resend_once", lookup__lists_pending_invites=True)
+    await restored(bench)
+    bench.twin.submit(WHO, TEST, final_score=99)
+    shown, absent = bench.invite(), bench.invite(2)
+    bench.gate.addresses[2] = "nobody@mail.example"
+    await bench.take(shown)
+    await bench.take(absent)
+    await bench.run(rounds=2)
+    await asyncio.sleep(0.1)
+    await bench.run(rounds=2)
+    assert (await bench.state(shown), await bench.state(absent), bench.mails()) == ("in_doubt", "waiting", 0)
 
 
 async def test_an_attempt_from_before_the_invite_settles_nothing(bench: Bench) -> None:

@@ -36,6 +36,8 @@ OVER_ACCOUNTS = {
     "/internal/v1/applications/{application}/accounts",
     "/internal/v1/endpoints",
     "/internal/v1/findings",
+    "/internal/v1/reconciliations",
+    "/internal/v1/restoration",
 }
 """What the administrator asks over all accounts, or of the installation itself; no other route may do without an account in its path."""
 

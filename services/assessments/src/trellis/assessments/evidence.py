@@ -19,9 +19,9 @@ async def settle_by_evidence(connection: Connection, ledger: LedgerStore, held: 
         reason: What showed it.
 
     Returns:
-        The row's new state; None when it was settled already or no attempt of it was ever begun.
+        The row's new state; None when it was settled already or no attempt of it can ever have begun.
     """
-    if held.attempt < 1 or held.state in FINAL:
+    if held.attempted_at is None or held.state in FINAL:
         return None
     return await ledger.record(
         connection, held, held.attempt, Change(occurrence=Occurrence.EVIDENCE, reason=reason, kind="evidence")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
+
+from pydantic import AwareDatetime
 
 from trellis.common.contracts.identifiers import (
     ApplicationId,
@@ -59,7 +60,7 @@ class SendInvite:
     stage_id: StageId
     assessment_id: AssessmentId
     origin: Origin
-    began_at: datetime | None = None
+    began_at: AwareDatetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +84,7 @@ class AddNote:
     text: str
     origin: Origin
     assessment_id: AssessmentId | None = None
-    began_at: datetime | None = None
+    began_at: AwareDatetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
