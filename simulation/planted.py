@@ -39,6 +39,7 @@ from trellis.greenhouse_actions import invites as asked
 from trellis.greenhouse_actions import reading, reconciler
 from trellis.greenhouse_actions.adapters.harvest import CredentialRejectedError
 from trellis.greenhouse_actions.domain import effects as cases
+from trellis.greenhouse_actions.domain import readings
 from trellis.greenhouse_actions.domain.reconciling import next_step
 from trellis.ingest import translation
 from trellis.ingest.delivery import Delivered, Outlet
@@ -370,6 +371,15 @@ def _empty_list_is_believed(put: _Put) -> None:
     put(SimulatedHarvest, "sees_anything", sees_anything)
 
 
+def _absent_is_gone(put: _Put) -> None:
+    """Whatever a list does not show is taken for deleted."""
+
+    async def missing(harvest: Any, absent: Any) -> Any:
+        return dict.fromkeys(absent, readings.Missing.GONE)
+
+    put(reading, "_missing", missing)
+
+
 def _old_entries_count(put: _Put) -> None:
     put(entering, "_is_in_time", lambda *given: True)
 
@@ -387,6 +397,19 @@ def _found_known_by_application(put: _Put) -> None:
         return replace(real(claim, view, pace), id=stable_id("reconciled", claim.account, view.id))
 
     put(reconciler, "_fact", fact)
+
+
+def _window_without_overlap(put: _Put) -> None:
+    """A window begins where the last one ended, and ends now."""
+
+    def bare(mark: Any, now: Any, pace: Any, **more: Any) -> Any:
+        return next_step(mark, now, replace(pace, overlap=timedelta(), delay=timedelta()), **more)
+
+    put(reconciler, "next_step", bare)
+
+
+def _old_reading_wins(put: _Put) -> None:
+    put(decisions, "_is_overtaken", lambda state, reading, snapshot: False)
 
 
 def _taken_before_safe(put: _Put) -> None:
@@ -432,7 +455,7 @@ BUGS = (
     Bug(name="command id without the account", within=20, patch=_id_without_account),
     Bug(name="stream id without the account", within=20, patch=_stream_without_account),
     Bug(name="one account's pause pausing all", within=120, patch=_pause_for_all),
-    Bug(name="brake checked before instead of inside", within=600, patch=_brake_before),
+    Bug(name="brake checked before instead of inside", within=400, patch=_brake_before),
     Bug(name="note never found again", within=100, patch=_note_never_found),
     Bug(name="failed message forgotten", within=100, patch=_failures_are_dropped),
     Bug(name="effect not known by its command", within=20, patch=_unknown_command),
@@ -446,7 +469,10 @@ BUGS = (
     Bug(name="mark moved before the window is whole", within=60, patch=_mark_moved_first),
     Bug(name="refused list read as nothing changed", within=120, patch=_refusal_is_no_change),
     Bug(name="empty list believed", within=120, patch=_empty_list_is_believed),
+    Bug(name="what a list does not show read as gone", within=250, patch=_absent_is_gone),
     Bug(name="old entry acted upon", within=60, patch=_old_entries_count),
     Bug(name="found entry not known again", within=60, patch=_found_is_another),
     Bug(name="found fact known by its application alone", within=120, patch=_found_known_by_application),
+    Bug(name="windows without overlap", within=250, patch=_window_without_overlap),
+    Bug(name="older reading believed", within=250, patch=_old_reading_wins),
 )
