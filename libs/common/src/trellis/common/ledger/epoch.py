@@ -3,7 +3,7 @@
 The database carries an epoch, and the broker the mark of the newest one. While effects are performed a new epoch
 begins every few seconds, so that a database from before them has one whose mark is gone. Then *restored* mode
 begins: no attempt is made, what could have happened meanwhile is looked up, and a person ends it
-(`trellis restored end`). docs/adr/0011 says why the mark is a queue, and what is not noticed.
+(`trellis restored end`). docs/adr/0013 says why the mark is a queue, and what is not noticed.
 """
 
 from __future__ import annotations
