@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -11,8 +11,9 @@ import pytest
 from tests.fakes.harvest import FakeHarvest, FakeHarvests
 
 from trellis.common.contracts.envelope import Envelope
-from trellis.common.contracts.identifiers import AccountId
-from trellis.greenhouse_actions.domain.readings import ApplicationView, ChangeField, Window
+from trellis.common.contracts.facts import ApplicationObserved
+from trellis.common.contracts.identifiers import AccountId, ApplicationId
+from trellis.greenhouse_actions.domain.readings import ApplicationView, ChangeField, StageRow, Window
 from trellis.greenhouse_actions.reconciler import Reconciler
 from trellis.greenhouse_actions.reconciliations import Claim
 
@@ -28,6 +29,22 @@ class SeesAgain(FakeHarvest):
         shown = await super().changed(field, window)
         self.blind_lists -= 1
         return [] if self.blind_lists >= 0 else shown
+
+
+class LosesSight(FakeHarvest):
+    """The service user sees nothing once the lists were read, in so many readings of stage visits."""
+
+    def __init__(self, blind_readings: int, *, sees_again: bool) -> None:
+        super().__init__()
+        self.blind_readings = blind_readings
+        self.sees_again = sees_again
+
+    async def current_stages(self, ids: Sequence[ApplicationId]) -> Mapping[ApplicationId, StageRow]:
+        self.blind_readings -= 1
+        self.is_blind = self.blind_readings >= 0
+        rows = await super().current_stages(ids)
+        self.is_blind = self.is_blind and not self.sees_again
+        return rows
 
 
 class Kept:
@@ -94,3 +111,19 @@ async def test_an_account_in_which_nothing_changed_is_compared() -> None:
     kept = Kept()
     assert await reconciler_of(FakeHarvest(), kept).step()
     assert (kept.told, kept.causes, len(kept.marks)) == ([], [], 1)
+
+
+async def test_an_entry_whose_visit_was_hidden_while_it_was_read_is_told_with_its_time() -> None:
+    harvest, kept = LosesSight(1, sees_again=True), Kept()
+    view = harvest.apply()
+    assert await reconciler_of(harvest, kept).step()
+    (fact,) = kept.told
+    assert isinstance(fact.data, ApplicationObserved)
+    assert fact.data.entered_at == view.entered_at
+
+
+async def test_a_right_lost_between_list_and_stage_visits_moves_no_mark() -> None:
+    harvest, kept = LosesSight(1, sees_again=False), Kept()
+    harvest.apply()
+    assert await reconciler_of(harvest, kept).step()
+    assert (kept.told, kept.marks, len(kept.causes)) == ([], [], 1)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from itertools import islice
 from typing import Final
@@ -19,7 +19,7 @@ import structlog
 from trellis.common.backoff import full_jitter
 from trellis.common.contracts.envelope import Envelope
 from trellis.common.contracts.facts import ApplicationObserved, FoundBy
-from trellis.common.contracts.identifiers import AccountId, stable_id
+from trellis.common.contracts.identifiers import AccountId, ApplicationId, stable_id
 from trellis.common.errors import StoreAwayError, TransientError
 from trellis.common.failpoints import failpoint
 from trellis.common.ledger.budget import Use
@@ -34,7 +34,7 @@ from trellis.greenhouse_actions.adapters.harvest import (
     TooLongError,
 )
 from trellis.greenhouse_actions.adapters.measures import Measures
-from trellis.greenhouse_actions.domain.readings import ApplicationView, Window
+from trellis.greenhouse_actions.domain.readings import ApplicationView, StageRow, Window
 from trellis.greenhouse_actions.domain.reconciling import LONGEST, Pace, Step, halved, merged, next_step
 from trellis.greenhouse_actions.domain.requests import Permission, Route
 from trellis.greenhouse_actions.effects import DEFAULT_RETRY
@@ -132,7 +132,7 @@ class Reconciler:
             changed = await _changed(harvest, pace, step.window)
         held = claim
         for some in _portions([view for view in changed if not view.prospect]):
-            rows = await harvest.current_stages([view.id for view in some])
+            rows = await _visits(harvest, some)
             whole = await joined(harvest, {view.id: view for view in some}, rows)
             facts = [_fact(claim, view, pace) for view in whole.values()]
             held = await self._reconciliations.tell(held, facts, LEASE)
@@ -154,6 +154,21 @@ class Reconciler:
 
 async def _changed(harvest: Harvest, pace: Pace, window: Window) -> list[ApplicationView]:
     return merged([await harvest.changed(field, window) for field in pace.fields])
+
+
+async def _visits(harvest: Harvest, views: Sequence[ApplicationView]) -> Mapping[ApplicationId, StageRow]:
+    """Read present stage visits; where one is missing they count only when read after the proof that all is seen.
+
+    An entry whose time is not known is left to a person.
+    """
+    ids = [view.id for view in views]
+    rows = await harvest.current_stages(ids)
+    placed = {view.id for view in views if view.is_active and view.stage_id is not None}
+    if harvest.capabilities.stage_history and placed - set(rows):
+        if not await harvest.sees_anything():
+            raise CredentialRejectedError(BLIND)
+        rows = await harvest.current_stages(ids)
+    return rows
 
 
 def _fact(claim: Claim, view: ApplicationView, pace: Pace) -> Envelope:
