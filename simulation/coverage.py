@@ -54,7 +54,9 @@ _PERSON = "rare: a person is there only now and then, and orders only what is he
 EXCEPTED: Final[dict[str, str]] = {
     **{f"{state} + {no}": _NO for state in ("waiting", "attempting", "unknown", "in_doubt", "parked") for no in _NOES},
     **{f"{state} + {word}": _LATE for state in ("waiting", "unknown", "parked") for word in _ANSWERS},
-    **dict.fromkeys(("unknown + not_executed", "in_doubt + accepted", "in_doubt + not_executed"), _LATE),
+    **dict.fromkeys(
+        ("unknown + not_executed", "in_doubt + succeeded", "in_doubt + accepted", "in_doubt + not_executed"), _LATE
+    ),
     **dict.fromkeys(("waiting + evidence", "parked + evidence"), _LATE),
     **dict.fromkeys(("unknown + overtaken", "unknown + blocked"), "rare: it is overtaken while it is looked up"),
     **dict.fromkeys(("waiting + dropped", "in_doubt + resent", "in_doubt + dropped", "parked + dropped"), _PERSON),

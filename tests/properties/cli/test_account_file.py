@@ -93,6 +93,7 @@ signs = st.lists(
 ).map("".join)
 
 
+@example(text="? account\u2028account")
 @given(signs | st.binary(max_size=100))
 @example(b"\xff\xfe")
 @example("account: " + "9" * 5000)

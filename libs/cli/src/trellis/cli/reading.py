@@ -113,4 +113,5 @@ def _place(raw: CommentedMap, loc: tuple[int | str, ...], *, missing: bool) -> t
             continue
         names.append(str(part))
         node = node[part]
-    return line + 1, column + 1, ".".join(names) or "file"
+    shown = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in ".".join(names))
+    return line + 1, column + 1, shown or "file"
