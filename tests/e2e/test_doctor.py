@@ -405,9 +405,6 @@ async def test_a_token_that_is_over_before_it_comes_tells_of_the_clock(patient: 
 # -- a neighbour
 
 
-@pytest.mark.xfail(
-    reason="a defect that is open: while the limit is learnt, the look meets a lock on a row (55P03) and answers 503"
-)
 async def test_a_greedy_neighbour_of_the_rate_limit_is_told(bare: Patient) -> None:
     await bare.open(**{"rate.share": 0.6})
     await bare.until_found([])

@@ -29,6 +29,7 @@ from trellis.common.runtime.metrics import Metrics
 from trellis.common.store.migrate import migrate
 from trellis.common.store.outbox import PostgresOutbox, Relay
 from trellis.common.store.postgres import Pool, acquired, open_pool, transaction
+from trellis.common.store.tenancy import serving
 
 ACME = AccountId("acme")
 
@@ -383,6 +384,15 @@ async def test_a_larger_limit_told_by_the_vendor_counts_what_was_spent_as_calls(
     await budget.told(ACME, limit=150, remaining=140)
     for _ in range(20):
         assert await budget.spend(ACME) is None, "six calls of a hundred and fifty are no reason to wait"
+
+
+async def test_a_limit_that_others_used_up_is_learnt_while_one_account_is_served(bench: Bench) -> None:
+    """All that is served for one account is one transaction: its second statement must not wait for its first."""
+    budget = Budget(bench.pool, "greenhouse", limit=100, window=timedelta(seconds=30), share=0.5)
+    with serving(ACME):
+        assert await budget.spend(ACME) is None
+        await budget.told(ACME, limit=60, remaining=2)
+        assert await budget.spend(ACME) is not None, "the others used the rest: ours waits its turn"
 
 
 async def test_after_retry_after_nobody_calls_before(bench: Bench) -> None:

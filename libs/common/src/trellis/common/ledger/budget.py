@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from trellis.common.contracts.identifiers import AccountId
-from trellis.common.store.postgres import Pool, acquired
+from trellis.common.store.postgres import Connection, Pool, acquired
 
 
 class Use(StrEnum):
@@ -139,7 +139,7 @@ class Budget:
                 )
                 if remaining is not None and remaining < limit * (1.0 - self._share):
                     # Others use the rest: nothing of ours is left, so the next call waits its turn.
-                    await self._hold(account, burst * emission * (1.0 - remaining / limit))
+                    await self._hold(connection, account, burst * emission * (1.0 - remaining / limit))
             if retry_after is not None:
                 await connection.execute(
                     "update budget set tat = greatest(tat, clock_timestamp() + make_interval(secs => $3 + burst * emission)) "
@@ -158,12 +158,12 @@ class Budget:
         burst = max(ours * BURST_PART, min(ours / 2, ONE_EFFECT), 1.0)
         return self._window / (ours - burst + 1.0), burst
 
-    async def _hold(self, account: AccountId, ahead_seconds: float) -> None:
-        async with acquired(self._pool) as connection:
-            await connection.execute(
-                "update budget set tat = greatest(tat, clock_timestamp() + make_interval(secs => $3)) "
-                "where account_id = $1 and vendor = $2",
-                account,
-                self._vendor,
-                ahead_seconds,
-            )
+    async def _hold(self, connection: Connection, account: AccountId, ahead_seconds: float) -> None:
+        """Spend *ahead_seconds* on the caller's connection: on another one it would wait for the caller's own lock."""
+        await connection.execute(
+            "update budget set tat = greatest(tat, clock_timestamp() + make_interval(secs => $3)) "
+            "where account_id = $1 and vendor = $2",
+            account,
+            self._vendor,
+            ahead_seconds,
+        )
