@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
 import os
@@ -45,11 +46,9 @@ def servers() -> Iterator[Servers]:
         yield pair
 
 
-@pytest.fixture(scope="session")
-def system(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """One whole system, shared by the tests of this run; a test that breaks a part mends it."""
-    folder = tmp_path_factory.mktemp("system")
-    name = f"e2e_{os.getpid()}"
+@contextlib.contextmanager
+def whole_system(servers: Servers, folder: Path, name: str) -> Iterator[System]:
+    """Give a whole system of its own database and virtual host, both called *name*; nothing of it is left after."""
     with Lease(folder) as lease:
         system = System(
             folder / "system",
@@ -64,6 +63,13 @@ def system(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield system
         system.kill_all()
         system.drop()
+
+
+@pytest.fixture(scope="session")
+def system(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """One whole system, shared by the tests of this run; a test that breaks a part mends it."""
+    with whole_system(servers, tmp_path_factory.mktemp("system"), f"e2e_{os.getpid()}") as system:
+        yield system
 
 
 class Services(Clients):

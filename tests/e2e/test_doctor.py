@@ -17,8 +17,7 @@ import aiohttp
 import asyncpg
 import pytest
 from click.testing import CliRunner
-from tests.e2e.conftest import IMPATIENT, Tenant
-from tools.dev.process import Lease
+from tests.e2e.conftest import Tenant, whole_system
 from tools.dev.servers import Servers
 from tools.dev.system import System
 
@@ -35,21 +34,8 @@ Break = Callable[["Patient"], Awaitable[None]]
 
 @pytest.fixture(scope="module")
 def system(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    folder, name = tmp_path_factory.mktemp("doctor"), f"doctor_{os.getpid()}"
-    with Lease(folder) as lease:
-        made = System(
-            folder / "system",
-            servers.postgres,
-            servers.rabbitmq,
-            database=name,
-            vhost=name,
-            lease=lease,
-            settings=IMPATIENT,
-        )
-        made.start_all()
-        yield made
-        made.kill_all()
-        made.drop()
+    with whole_system(servers, tmp_path_factory.mktemp("doctor"), f"doctor_{os.getpid()}") as system:
+        yield system
 
 
 class Patient(Tenant):
@@ -60,6 +46,16 @@ class Patient(Tenant):
         result = await asyncio.to_thread(CliRunner().invoke, cli, list(arguments), env=self.environ)
         assert result.exit_code == 0, (result.output, result.exception)
         return result.stdout
+
+    async def marks(self, service: str) -> list[str]:
+        """The broker's marks of the epochs of *service*'s database."""
+        variables = self.system.variables()
+        base, vhost, headers = management_of(
+            variables["TRELLIS_BROKER_URL"], variables["TRELLIS_BROKER_MANAGEMENT_URL"]
+        )
+        url = f"{base}/api/queues/{vhost}?name=^{service}\\.epoch\\.&use_regex=true&page=1"
+        async with aiohttp.ClientSession(headers=headers) as session, session.get(url) as answer:
+            return [queue["name"] for queue in (await answer.json())["items"]]
 
     async def restated(self, change: Callable[[dict[str, Any]], None], **settings: object) -> None:
         """Apply the account's file with *change* made to it."""
@@ -452,6 +448,20 @@ async def test_a_policy_that_is_gone_is_told(patient: Patient, management: Calla
     await patient.until_found_of_all([("policy-missing", "workflow.inbound")])
     patient.system.trellis("apply-topology")
     await patient.until_found_of_all([])
+
+
+async def test_a_database_that_the_broker_does_not_know_is_told_until_a_person_ends_it(
+    patient: Patient, management: Callable[..., Awaitable[None]]
+) -> None:
+    rows = await patient.marks("assessments")
+    for mark in rows:
+        await management("DELETE", "queues", mark)
+    await patient.until_found_of_all([("database-restored", "assessments")])
+    assert "assessments: RESTORED" in await patient.trellis("restored", "status")
+    ended = await patient.trellis("restored", "end", "--yes", "--uncompared")
+    assert "effects begin" in ended
+    await patient.until_found_of_all([])
+    assert "assessments: not restored (ended" in await patient.trellis("restored", "status")
 
 
 async def test_a_binding_that_is_gone_is_told(patient: Patient, management: Callable[..., Awaitable[None]]) -> None:

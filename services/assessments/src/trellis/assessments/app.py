@@ -80,7 +80,8 @@ SERVICE = Service(
 
 def assemble(kit: Kit, settings: AssessmentsSettings) -> Parts:
     """Return what the service consists of."""
-    epoch = Epoch(Epochs(kit.pool), BrokerMarks(kit.publishing, NAME), kit.metrics)
+    epochs = Epochs(kit.pool)
+    epoch = Epoch(epochs, BrokerMarks(kit.publishing, NAME), kit.metrics)
     database, ledger, sealer = (
         PostgresDatabase(kit.pool),
         Ledger(kit.pool, SOURCE, epoch.of_attempt),
@@ -133,7 +134,7 @@ def assemble(kit: Kit, settings: AssessmentsSettings) -> Parts:
             InternalClient(internal, settings.workflow_url, audience="workflow", caller=NAME, keyring=kit.keyring)
         ),
         brakes=brakes,
-        part=Part(NAME, settings.broker_url.get_secret_value(), ASSESSMENTS, database.outbox),
+        part=Part(NAME, settings.broker_url.get_secret_value(), ASSESSMENTS, database.outbox, epochs),
         clock=kit.clock,
     )
     every = timedelta(seconds=settings.setup_seconds)

@@ -90,7 +90,8 @@ SERVICE: Final = Service(
 def _build(kit: Kit, settings: GreenhouseActionsSettings) -> Parts:
     http = HttpClients(connections=settings.vendor_connections, write_seconds=settings.request_seconds)
     internal = aiohttp.ClientSession()
-    epoch = Epoch(Epochs(kit.pool), BrokerMarks(kit.publishing, NAME), kit.metrics)
+    epochs = Epochs(kit.pool)
+    epoch = Epoch(epochs, BrokerMarks(kit.publishing, NAME), kit.metrics)
     sealer, ledger, measures = Sealer(kit.keyring), Ledger(kit.pool, SOURCE, epoch.of_attempt), Measures(kit.metrics)
     store = ConnectionStore(kit.pool, sealer, ledger)
     shared = Shared(
@@ -132,7 +133,7 @@ def _build(kit: Kit, settings: GreenhouseActionsSettings) -> Parts:
         stages=NamedStages(kit.pool),
         reconciliations=reconciliations,
         brakes=brakes,
-        part=Part(NAME, settings.broker_url.get_secret_value(), GREENHOUSE_ACTIONS, database.outbox),
+        part=Part(NAME, settings.broker_url.get_secret_value(), GREENHOUSE_ACTIONS, database.outbox, epochs),
         clock=kit.clock,
     )
     every = timedelta(seconds=settings.setup_seconds)

@@ -99,7 +99,7 @@ class Resealing:
         names, value = ", ".join(column.keys), column.column
         async with acquired(self._pool) as connection:
             rows = await connection.fetch(
-                f"select {names}, {value} as sealed from {column.table} where {_UNDER.format(value)} "  # noqa: S608
+                f"select {names}, {value} as sealed from {column.table} where {_UNDER.format(value)} "  # noqa: S608 - names of ours
                 "order by random() limit $2",
                 header,
                 BATCH,
@@ -114,7 +114,7 @@ class Resealing:
                     continue
                 same = " and ".join(f"{name} = ${number}" for number, name in enumerate(column.keys, start=3))
                 status = await connection.execute(
-                    f"update {column.table} set {value} = $1 where {value} = $2 and {same}",  # noqa: S608
+                    f"update {column.table} set {value} = $1 where {value} = $2 and {same}",  # noqa: S608 - names of ours
                     fresh,
                     row["sealed"],
                     *(row[name] for name in column.keys),
@@ -125,7 +125,7 @@ class Resealing:
     async def _count(self, column: SealedColumn, header: bytes) -> int:
         async with acquired(self._pool) as connection:
             count: int = await connection.fetchval(
-                f"select count(*) from {column.table} where {_UNDER.format(column.column)}",  # noqa: S608
+                f"select count(*) from {column.table} where {_UNDER.format(column.column)}",  # noqa: S608 - names of ours
                 header,
             )
         return count

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from trellis.common.bus.topology import InboundQueue, QueueSettings
@@ -123,6 +123,17 @@ def of_outbox(age: timedelta, service: str) -> list[Finding]:
             remedy=f"mend what else is found of the broker; else look for `relay.` in the log of {service}",
         )
     ]
+
+
+def database_restored(since: datetime, service: str) -> Finding:
+    """Return the fault of *service*, whose database counts as restored, noticed at *since*."""
+    return Finding(
+        check="database-restored",
+        subject=service,
+        fault=f"the database of {service} was restored or is a copy, noticed {since:%Y-%m-%d %H:%M} UTC",
+        meaning="nothing is sent: nobody is invited, noted or moved, lest it happens a second time",
+        remedy="see `trellis restored status`; if no other Trellis works on these accounts, `trellis restored end`",
+    )
 
 
 def _is_set(queue: QueueSettings, settings: Mapping[str, Value]) -> bool:
