@@ -433,7 +433,14 @@ async def management(system: System) -> AsyncIterator[Callable[..., Awaitable[No
                 assert answer.status < 300, await answer.text()
 
         yield order
-    system.trellis("apply-topology")
+        system.trellis("apply-topology")
+        async with asyncio.timeout(40):  # the broker shows some seconds late that a queue has its policy
+            while True:
+                async with session.get(f"{base}/api/queues/{vhost}") as answer:
+                    queues = await answer.json()
+                if all(queue.get("policy") for queue in queues if ".epoch." not in queue["name"]):
+                    break
+                await asyncio.sleep(0.5)
 
 
 async def test_a_queue_that_is_gone_is_told(patient: Patient, management: Callable[..., Awaitable[None]]) -> None:
