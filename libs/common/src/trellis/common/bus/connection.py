@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 import aio_pika
 import structlog
@@ -17,7 +18,7 @@ from aio_pika.abc import AbstractConnection
 
 log = structlog.get_logger()
 
-_AWAY = (OSError, aio_pika.exceptions.AMQPError, TimeoutError, RuntimeError, StopAsyncIteration)
+AWAY: Final = (OSError, aio_pika.exceptions.AMQPError, TimeoutError, RuntimeError, StopAsyncIteration)
 """What a lost or refused connection raises; the last when it is closed before the broker's first frame, as a
 proxy before a broker that is away does (aiormq 7.2.4, `FrameReceiver.get_frame`)."""
 
@@ -73,6 +74,6 @@ class BrokerLink:
                     self._up.clear()
                     self._connection = None
                     await connection.close()
-            except _AWAY as error:
+            except AWAY as error:
                 log.warning("broker.away", connection=self._name, error=type(error).__name__)
             await asyncio.sleep(random.uniform(0.2, 1.5))  # noqa: S311 - spreads reconnects, no secret

@@ -10,6 +10,7 @@ import aio_pika
 import aiohttp
 from aio_pika.abc import AbstractConnection
 
+from trellis.common.bus.connection import AWAY
 from trellis.common.bus.topology import EXCHANGE, InboundQueue, QueueSettings, management_of
 from trellis.common.errors import BrokerAwayError
 from trellis.common.setup.plumbing import BrokerSeen, QueueSeen, Value
@@ -20,7 +21,6 @@ TAKES_SECONDS: Final = 3.0
 """Longest wait for a confirm; a broker with an alarm stops reading and says nothing."""
 _PROBE: Final = "setup.probe"
 """Bound to no queue: the broker returns the message, which proves that it reads."""
-_AWAY: Final = (OSError, aio_pika.exceptions.AMQPError, TimeoutError, RuntimeError, StopAsyncIteration)
 
 
 async def inspect(url: str, queues: Iterable[str]) -> BrokerSeen:
@@ -29,7 +29,7 @@ async def inspect(url: str, queues: Iterable[str]) -> BrokerSeen:
         connection = await aio_pika.connect(
             url, timeout=SECONDS, client_properties={"connection_name": "trellis-setup"}
         )
-    except _AWAY as error:
+    except AWAY as error:
         return BrokerSeen(away=type(error).__name__)
     try:
         async with asyncio.timeout(6 * SECONDS):
@@ -37,7 +37,7 @@ async def inspect(url: str, queues: Iterable[str]) -> BrokerSeen:
             has_exchange = await _has_exchange(connection)
             takes = not has_exchange or await _takes(connection)
         return BrokerSeen(takes=takes, has_exchange=has_exchange, queues=seen)
-    except _AWAY as error:
+    except AWAY as error:
         return BrokerSeen(away=type(error).__name__)
     finally:
         await _close(connection)
@@ -83,7 +83,7 @@ async def _close(connection: AbstractConnection) -> None:
     try:
         async with asyncio.timeout(1.0):
             await connection.close()
-    except _AWAY:
+    except AWAY:
         pass
 
 

@@ -9,7 +9,8 @@ begins: no attempt is made, what could have happened meanwhile is looked up, and
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol
@@ -17,8 +18,9 @@ from uuid import UUID, uuid4
 
 import aio_pika
 import structlog
+from aio_pika.abc import AbstractChannel
 
-from trellis.common.bus.connection import BrokerLink
+from trellis.common.bus.connection import AWAY, BrokerLink
 from trellis.common.errors import BrokerAwayError, TransientError
 from trellis.common.runtime.metrics import Metrics
 from trellis.common.store.postgres import Connection, Pool, acquired, transaction
@@ -61,59 +63,41 @@ class BrokerMarks:
 
     async def holds(self, nonce: UUID) -> bool:
         """See `Marks.holds`."""
-        try:
-            await self._declare(nonce, passive=True)
-        except aio_pika.exceptions.ChannelNotFoundEntity:
-            return False
+        async with self._channel() as channel:
+            try:
+                await self._declare(channel, nonce, passive=True)
+            except aio_pika.exceptions.ChannelNotFoundEntity:
+                return False
         return True
 
     async def put(self, nonce: UUID) -> None:
         """See `Marks.put`."""
-        await self._declare(nonce, passive=False)
+        async with self._channel() as channel:
+            await self._declare(channel, nonce, passive=False)
 
     async def drop(self, nonce: UUID) -> None:
         """See `Marks.drop`."""
-        async with _Channel(self._link) as channel:
-            await channel.queue_delete(self._name(nonce), timeout=_MARK_SECONDS)
+        async with self._channel() as channel:
+            await channel.queue_delete(self._name(nonce))
 
-    async def _declare(self, nonce: UUID, *, passive: bool) -> None:
-        async with _Channel(self._link) as channel:
-            await channel.declare_queue(
-                self._name(nonce),
-                durable=True,
-                passive=passive,
-                arguments={"x-queue-type": "quorum"},
-                timeout=_MARK_SECONDS,
-            )
-
-    def _name(self, nonce: UUID) -> str:
-        return f"{self._service}.epoch.{nonce}"
-
-
-class _Channel:
-    """A channel for one question, since an answer of 404 closes it."""
-
-    def __init__(self, link: BrokerLink) -> None:
-        self._link = link
-        self._channel: aio_pika.abc.AbstractChannel | None = None
-
-    async def __aenter__(self) -> aio_pika.abc.AbstractChannel:
+    @asynccontextmanager
+    async def _channel(self) -> AsyncIterator[AbstractChannel]:
+        """Give a channel for one question, since an answer of 404 closes it."""
         if not self._link.is_up:
             raise BrokerAwayError("no connection to the broker")
         try:
-            async with asyncio.timeout(_MARK_SECONDS):
-                self._channel = await (await self._link.connection()).channel()
-        except (TimeoutError, OSError, RuntimeError, aio_pika.exceptions.AMQPError) as error:
-            raise BrokerAwayError(f"no channel to the broker ({type(error).__name__})") from error
-        return self._channel
+            async with asyncio.timeout(_MARK_SECONDS), (await self._link.connection()).channel() as channel:
+                yield channel
+        except AWAY as error:
+            raise BrokerAwayError(f"the broker does not say which epoch is marked ({type(error).__name__})") from error
 
-    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if self._channel is not None and not self._channel.is_closed:
-            await self._channel.close()
-        if isinstance(error, aio_pika.exceptions.ChannelNotFoundEntity):
-            return
-        if isinstance(error, TimeoutError | OSError | RuntimeError | aio_pika.exceptions.AMQPError):
-            raise BrokerAwayError(f"the broker does not say ({type(error).__name__})") from error
+    async def _declare(self, channel: AbstractChannel, nonce: UUID, *, passive: bool) -> None:
+        await channel.declare_queue(
+            self._name(nonce), durable=True, passive=passive, arguments={"x-queue-type": "quorum"}
+        )
+
+    def _name(self, nonce: UUID) -> str:
+        return f"{self._service}.epoch.{nonce}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
