@@ -225,7 +225,7 @@ class _History:
                 offered = row["state"].offered
                 if offered is None or not world.chance(0.5, "yes"):
                     continue
-                world.accepts.add((account, application))
+                world.accepts[account, application] += 1
                 world.tell("{}: a person says yes to the entry of {}", account, application)
                 try:
                     async with session.transaction() as connection:

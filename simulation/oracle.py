@@ -369,12 +369,17 @@ def _people_are_obeyed(world: World) -> Iterator[str]:
         for row in world.memories["workflow"].table("event").values()
         if isinstance(row["recorded"].event, e.EntryOffered)
     }
+    refused = Counter(
+        (row["account"], row["stream"])
+        for row in world.memories["workflow"].table("event").values()
+        if isinstance(event := row["recorded"].event, e.FactNoted) and event.fact == "entry.accepted"
+    )
     for account, greenhouse in world.greenhouses.items():
         coding = greenhouse.stage(CODING)
         for application, view in greenhouse.truth.items():
             stands = view.status is ApplicationStatus.ACTIVE and view.stage_id == coding
             key, entered = (account, stream_id(account, application)), world.changes[account, application][-1][0]
-            waits = (account, application) not in world.accepts and key in offered
+            waits = key in offered and refused[key] == world.accepts[account, application]
             if (
                 stands
                 and waits

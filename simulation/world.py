@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import cache
@@ -63,7 +64,7 @@ class World:
         untold: Accounts whose webhooks Greenhouse does not send now.
         behind_seconds: How late Greenhouse's lists show a change.
         given_up: Effects that a person gave up, or tried to.
-        accepts: Applications whose offered entry a person said yes to.
+        accepts: How often a person said yes to an application's offered entry.
         accepted: Every fact that entered, by the id under which it was accepted first.
         done: What the vendors carried out for us, in order.
         deleted: Applications that a person deleted.
@@ -86,7 +87,7 @@ class World:
         self.rejected: set[AccountId] = set()
         self.untold: set[AccountId] = set()
         self.given_up: set[UUID] = set()
-        self.accepts: set[tuple[AccountId, ApplicationId]] = set()
+        self.accepts: Counter[tuple[AccountId, ApplicationId]] = Counter()
         self.ever_rejected: set[AccountId] = set()
         self.paused: set[AccountId] = set()
         self.moves_left: set[tuple[AccountId, ApplicationId]] = set()

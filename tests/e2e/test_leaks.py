@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import urllib.request
@@ -87,19 +88,28 @@ async def assert_absent_from_broker(system: System, canaries: list[str]) -> None
 
 
 async def test_the_log_of_one_application_can_be_followed_by_its_correlation_id(tenant: Tenant, system: System) -> None:
-    import json
-
     application = await tenant.applies("Lea")
     await tenant.enters(application)
-    await tenant.until_seen(application, invites=1)
+    await tenant.until_outcome(application, "invite", "done")
+
+    async def is_told() -> bool:  # a line may be written after what it tells of is seen
+        return any(
+            {"ingest", "workflow", "assessments"} <= names for names in logged_by(system, tenant.account).values()
+        )
+
+    await tenant.until(is_told, "the same correlation id in three logs")
+
+
+def logged_by(system: System, account: str) -> dict[str, set[str]]:
+    """Which services logged lines with a correlation id of *account*; each line must be whole."""
     seen: dict[str, set[str]] = {}
     for name in SERVICES:
         for line in system.log(name).read_text().splitlines():
-            if not line.startswith("{"):
+            if not line.startswith("{") or not line.endswith("}"):
                 continue
             entry = json.loads(line)
             assert {"timestamp", "level", "event", "service", "version"} <= entry.keys(), line
             assert "dropped" not in entry, f"a key outside the allow-list: {line}"
-            if entry.get("correlation_id") and entry.get("account") == tenant.account:
+            if entry.get("correlation_id") and entry.get("account") == account:
                 seen.setdefault(entry["correlation_id"], set()).add(name)
-    assert any({"ingest", "workflow", "assessments"} <= services for services in seen.values())
+    return seen

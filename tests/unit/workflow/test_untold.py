@@ -130,14 +130,19 @@ def test_a_persons_yes_acts_once() -> None:
     assert invite.visit == visit
 
 
-def test_a_yes_to_another_visit_or_an_ended_application_does_nothing() -> None:
-    history = went_live(-60)
-    history.tell(found(entered_minutes=-25 * 60))
+def test_a_yes_to_another_visit_does_nothing() -> None:
+    history, _ = offered()
     assert history.tell(f.EntryAccepted(application_id=APPLICATION, visit=Visit("n9"))) == []
-    visit = history.state.offered
-    assert visit is not None
-    history.tell(f.ApplicationRejected(application=snapshot(None, 40, status=ApplicationStatus.REJECTED)))
-    assert history.tell(f.EntryAccepted(application_id=APPLICATION, visit=visit)) == []
+
+
+def test_a_yes_to_a_rejected_application_is_told_and_may_be_said_again() -> None:
+    history, yes = offered()
+    history.tell(f.ApplicationRejected(application=snapshot(CODING, 40, status=ApplicationStatus.REJECTED)))
+    (noted,) = history.tell(yes)
+    assert isinstance(noted, e.FactNoted)
+    assert noted.reason == "it is rejected: nothing is sent, and its entry stays offered"
+    history.tell(f.ApplicationUnrejected(application=snapshot(CODING, 41)))
+    assert "InviteRequested" in kinds(history.tell(yes))
 
 
 def offered(**more: object) -> tuple[History, f.EntryAccepted]:
@@ -181,9 +186,8 @@ def test_a_yes_to_a_workflow_of_other_jobs_enters_without_it() -> None:
     [
         f.ApplicationDeleted(application_id=APPLICATION),
         entered(CALL, 40),
-        f.ApplicationHired(application=snapshot(CODING, 40, status=ApplicationStatus.HIRED)),
     ],
-    ids=["deleted", "moved on", "hired"],
+    ids=["deleted", "moved on"],
 )
 def test_a_yes_that_comes_too_late_does_nothing(between: Input) -> None:
     history, yes = offered()

@@ -9,8 +9,8 @@ from aiohttp import web
 from pydantic import Field
 
 from trellis.common.contracts.envelope import Envelope
-from trellis.common.contracts.facts import EntryAccepted
-from trellis.common.contracts.identifiers import AccountId, ApplicationId, Visit, stable_id
+from trellis.common.contracts.facts import ApplicationStatus, EntryAccepted
+from trellis.common.contracts.identifiers import AccountId, ApplicationId, Visit
 from trellis.common.contracts.workflows import WorkflowDocument
 from trellis.common.errors import InputError
 from trellis.common.runtime.clock import utc_now
@@ -26,6 +26,7 @@ from trellis.common.runtime.http import (
     parsed_as,
     tenancy,
 )
+from trellis.common.runtime.ids import uuid7
 from trellis.common.runtime.keyring import Keyring
 from trellis.common.runtime.tokens import guard
 from trellis.common.store import outbox
@@ -120,17 +121,24 @@ class _Api:
         return answer([dict(row) for row in rows])
 
     async def accept(self, request: web.Request) -> web.Response:
-        """Publish a person's yes to an offered entry; saying it twice is one yes."""
+        """Publish a person's yes to an offered entry; of two the second finds it taken."""
         account, application = account_of(request), application_of(request.match_info["application"])
         async with transaction(self._pool) as connection:
-            visit = await connection.fetchval(
-                "select offered from application where account_id = $1 and application_id = $2", account, application
+            row = await connection.fetchrow(
+                "select offered, status from application where account_id = $1 and application_id = $2",
+                account,
+                application,
             )
-            if visit is None:
+            if row is None or row["offered"] is None:
                 said = f"no entry of application {application} waits for a yes"
                 remedy = "`trellis offers list` shows those that do, `trellis why` what became of this one"
                 return web.json_response({"error": said, "remedy": remedy}, status=404)
-            await outbox.put(connection, [acceptance(account, application, Visit(visit))])
+            if row["status"] != ApplicationStatus.ACTIVE:
+                said = f"application {application} is {row['status']}: nothing is sent to it"
+                remedy = "its entry stays offered; say yes when Greenhouse shows it active again"
+                return web.json_response({"error": said, "remedy": remedy}, status=409)
+            visit = Visit(row["offered"])
+            await outbox.put(connection, [acceptance(account, application, visit)])
         self._wake()
         return answer({"application_id": application, "visit": visit, "accepted": True}, status=202)
 
@@ -183,8 +191,8 @@ class _Api:
 
 
 def acceptance(account: AccountId, application: ApplicationId, visit: Visit) -> Envelope:
-    """Return a person's yes to an offered entry; the same one each time it is said."""
-    ident = stable_id("accepted", account, application, visit)
+    """Return a person's yes to an offered entry: a new one each time, since an earlier one may have been refused."""
+    ident = uuid7()
     return Envelope(
         id=ident,
         source=SOURCE,

@@ -107,6 +107,10 @@ def decide(state: Application, message: Message, workflows: Workflows) -> list[e
         case f.CandidateUpdated():
             return []
         case f.EntryAccepted(visit=visit):
+            if state.offered == visit and state.status is not ApplicationStatus.ACTIVE and not state.deleted:
+                return [
+                    _note(message, f"it is {state.status.value}: nothing is sent, and its entry stays offered", None)
+                ]
             return accept(state, message.handled_at, visit, workflows)
         case o.CommandSettled():
             return _settled(state, data)

@@ -143,11 +143,9 @@ def enter_untold(
 
 
 def accept(state: Application, handled_at: datetime, visit: Visit, workflows: Workflows) -> list[e.Event]:
-    """Act upon an offered entry, since a person said yes; nothing when it is not offered any more."""
+    """Act upon an active application's offered entry, since a person said yes; nothing when it is offered no more."""
     present = state.visit
     if present is None or present.name != visit or state.offered != visit or state.deleted:
-        return []
-    if state.status is not ApplicationStatus.ACTIVE:
         return []
     snapshot = ApplicationSnapshot(
         application_id=state.application_id,
