@@ -9,8 +9,8 @@ RUN python3 -m venv /uv && /uv/bin/pip install --no-cache-dir --require-hashes -
 COPY libs libs
 COPY services services
 RUN python3 third_party.py libs/* services/* > wanted.txt \
-    && /uv/bin/uv pip install --no-cache --python /opt/trellis -c requirements.lock -r wanted.txt \
-    && /uv/bin/uv pip install --no-cache --no-deps --no-sources --python /opt/trellis ./libs/* ./services/*
+    && /uv/bin/uv pip install --no-cache --compile-bytecode --python /opt/trellis -c requirements.lock -r wanted.txt \
+    && /uv/bin/uv pip install --no-cache --compile-bytecode --no-deps --no-sources --python /opt/trellis ./libs/* ./services/*
 
 FROM ${PYTHON_IMAGE}
 LABEL org.opencontainers.image.title="trellis" org.opencontainers.image.licenses="Apache-2.0"

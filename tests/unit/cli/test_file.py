@@ -13,6 +13,7 @@ from tests.unit.test_documents import example
 
 from trellis.cli.account_file import resolve
 from trellis.cli.main import cli
+from trellis.cli.reading import FileError
 from trellis.common.contracts.connection_settings import SETTINGS, for_owner
 from trellis.common.errors import InputError
 
@@ -38,6 +39,12 @@ def test_the_printed_schema_takes_the_documented_example_and_refuses_a_misspelt_
     assert list(validator.iter_errors(document)) == []
     document["greenhouse"]["settings"]["note.visibilty"] = "public"
     assert list(validator.iter_errors(document))
+
+
+def test_a_file_on_the_standard_input_is_read_and_its_faults_have_a_place() -> None:
+    result = CliRunner().invoke(cli, ["apply", "-f", "-"], input="account: northwind\nworkflow: []\n")
+    assert isinstance(result.exception, FileError)
+    assert "-:2:1: workflow" in str(result.exception)
 
 
 def test_every_setting_reaches_the_services_it_is_for() -> None:

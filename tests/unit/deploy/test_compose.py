@@ -45,3 +45,12 @@ def test_every_service_has_a_dockerfile_that_runs_it_as_an_ordinary_user() -> No
         assert "USER 10001:10001" in text
         assert f'CMD ["run", "{name}"]' in text
         assert f"COPY services/{name} " in text
+        assert text.count("uv pip install") == text.count("--compile-bytecode"), (
+            "each start would compile everything anew"
+        )
+
+
+def test_what_holds_secrets_enters_neither_git_nor_an_image() -> None:
+    for ignored in (".gitignore", ".dockerignore"):
+        lines = {line.strip("/") for line in (ROOT / ignored).read_text().splitlines()}
+        assert {".env", "secrets"} <= lines, ignored

@@ -97,7 +97,14 @@ def topology() -> None:
 
 
 @cli.command()
-@click.option("-f", "--file", "path", type=click.Path(path_type=Path), required=True, help="The account's file.")
+@click.option(
+    "-f",
+    "--file",
+    "path",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="The account's file; - reads it from the standard input.",
+)
 @click.option("--dry-run", is_flag=True, help="Print what would change and change nothing.")
 def apply(path: Path, *, dry_run: bool) -> None:
     """Bring one account to what its file says."""

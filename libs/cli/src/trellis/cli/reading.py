@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ class FileError(PermanentError):
 
 
 def read(path: Path) -> AccountFile:
-    """Return the account in the file at *path*.
+    """Return the account in the file at *path*; `-` is the standard input.
 
     Raises:
         FileError: It cannot be read, is no YAML, or does not fit; each fault on a line `file:line:column: …`.
@@ -42,7 +44,7 @@ def read(path: Path) -> AccountFile:
 
 def _text(path: Path) -> str:
     try:
-        with path.open("rb") as file:
+        with nullcontext(sys.stdin.buffer) if str(path) == "-" else path.open("rb") as file:
             body = file.read(MOST_BYTES + 1)
     except OSError as error:
         raise FileError(f"{path}: cannot be read ({error.strerror})") from None
