@@ -6,7 +6,7 @@ Each predicate is one of the design's promises (section 4), written without any 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -296,6 +296,16 @@ def _came_back_soon(world: World, account: AccountId, application: ApplicationId
     return any(other == stage and entered - at <= SAME_STAY_SECONDS for at, other, _ in before)
 
 
+def _began(changes: Sequence[tuple[float, Any, bool]]) -> float:
+    """When the present stay began: a rejection that was taken back does not end it."""
+    at, stage, _ = changes[-1]
+    for (before, same, _), (_, _, was_active) in zip(changes[-3::-2], changes[-2::-2], strict=False):
+        if was_active or same != stage:
+            break
+        at = before
+    return at
+
+
 def _seconds(at: datetime) -> float:
     return (at - EPOCH).total_seconds()
 
@@ -378,7 +388,7 @@ def _people_are_obeyed(world: World) -> Iterator[str]:
         coding = greenhouse.stage(CODING)
         for application, view in greenhouse.truth.items():
             stands = view.status is ApplicationStatus.ACTIVE and view.stage_id == coding
-            key, entered = (account, stream_id(account, application)), world.changes[account, application][-1][0]
+            key, entered = (account, stream_id(account, application)), _began(world.changes[account, application])
             waits = key in offered and refused[key] == world.accepts[account, application]
             if (
                 stands
