@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from simulation import oracle, quiet
+from simulation.by_hand import act_by_hand
 from simulation.coverage import Met
 from simulation.loop import DeadlockError, SeededLoop
 from simulation.patching import installed
@@ -125,6 +126,8 @@ class _History:
         self.people.start(self.people.do_more())
         if self.plan.reconciles:
             self.people.start(self._answer_offers())
+        if self.plan.by_hand:
+            self.people.start(act_by_hand(world, self.people, self.plan.seed))
         await asyncio.sleep(self.plan.faulty_seconds)
         world.faulty = False
         world.broker.come_back()

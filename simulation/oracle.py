@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from simulation.oracle_of_orders import orders
 from simulation.patching import EPOCH
 from simulation.plan import ACT_WITHIN_SECONDS
 from trellis.common.contracts.envelope import decode
@@ -53,6 +54,7 @@ def judge(world: World) -> list[str]:
         *_found_in_time(world),
         *_nothing_given_up(world),
         *_results_arrive(world),
+        *orders(world),
         *_nothing_kept(world),
     ]
 
@@ -372,7 +374,7 @@ def _people_are_obeyed(world: World) -> Iterator[str]:
     asked = {
         (row["account"], row["stream"])
         for row in world.memories["workflow"].table("event").values()
-        if isinstance(row["recorded"].event, e.InviteRequested)
+        if isinstance(row["recorded"].event, e.InviteRequested | e.AttachRequested)
     }
     offered = {
         (row["account"], row["stream"]): _seconds(row["recorded"].handled_at)

@@ -202,6 +202,17 @@ class People:
         if self.draw.random() < 0.85:
             self.start(self._candidate(account, address))
 
+    def take_uninvited(self, account: AccountId, application: ApplicationId, score: int) -> None:
+        """Let the candidate take the test under an address that nobody invited; a webhook tells of the end only."""
+        world, coderbyte = self.world, self.world.coderbytes[account]
+        address = f"q{len(world.uninvited)}+{application}@private.example"
+        world.uninvited[account, world.keyring.address_hash(account, address)] = application
+        coderbyte.switches["report.not_ready_reads"] = 0
+        coderbyte.submit(address, TEST, final_score=score, code_score=score)
+        world.tell("{}: {} takes the test uninvited, {} of 100", account, address, score)
+        webhook = webhooks.of_coderbyte(account, "assessment_completed", address, TEST)
+        self._post(webhook)
+
     async def _candidate(self, account: AccountId, address: str) -> None:
         world, coderbyte = self.world, self.world.coderbytes[account]
         await asyncio.sleep(0.5 + self.draw.random() * 40.0)

@@ -14,6 +14,8 @@ ACCOUNTS = ("acme", "globex")
 SERVICES = ("ingest", "workflow", "assessments", "greenhouse-actions")
 RECONCILED = 0.4
 """Part of the histories in which the reconciler runs: there is more to do in them."""
+BY_HAND = 0.3
+"""Part of the histories in which a person acts by hand; drawn apart, so that the others stay as they were."""
 BEHIND_SECONDS = 6.0
 """How late, at most, a change is shown in Greenhouse's lists."""
 ACT_WITHIN_SECONDS = 15.0
@@ -87,6 +89,7 @@ class Plan:
         lists_pending: Coderbyte lists pending invites, so that Trellis may send an invite in doubt again.
         sluggish: The vendors are slow.
         reconciles: Greenhouse is compared with the log, and some of its webhooks never come.
+        by_hand: Candidates take the test uninvited, and a person acts on single applications by hand.
         behind_seconds: How late Greenhouse's lists show a change.
         least_messages: People act a little more until so many messages were under way.
         without: Kinds of `CUTTABLE` that do not happen.
@@ -101,6 +104,7 @@ class Plan:
     lives: tuple[Life, ...]
     outages: tuple[Outage, ...]
     reconciles: bool = False
+    by_hand: bool = False
     behind_seconds: float = 0.0
     least_messages: int = LEAST_MESSAGES
     without: frozenset[str] = frozenset()
@@ -125,6 +129,7 @@ def draw_plan(seed: int) -> Plan:
         ),
         outages=tuple(_outages(draw, faulty_seconds, reconciles=reconciles)),
         reconciles=reconciles,
+        by_hand=random.Random(f"{seed} by hand").random() < BY_HAND,  # noqa: S311 - as above
         behind_seconds=draw.choice((0.0, BEHIND_SECONDS / 2, BEHIND_SECONDS)),
     )
 

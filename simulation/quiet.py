@@ -50,10 +50,13 @@ def _is_compared_late(world: World) -> bool:
 def _is_result_awaited(world: World) -> bool:
     """Whether a report is still to be read, by a signal or by the slow poll of an open invite."""
     for row in world.memories["assessments"].table("invite").values():
-        if row["poll_at"] is None or row["address"] is None:
+        is_known = row["address"] is not None or row["attached_body_id"] is not None
+        if row["poll_at"] is None or not is_known:
             continue
         if row["poll_step"] is not None:
             return True
+        if row["address"] is None:
+            continue
         acted = world.acted_at.get((row["account"], row["address"].decode()))
         if acted is not None and world.now() < acted + MADE_UP_FOR:
             return True

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
+from uuid import UUID
 
 from aiohttp import web
 
@@ -160,6 +162,19 @@ def _workflow(world: World, process: Process) -> Running:
     return Running("workflow", process, link, {"relay": relay.wake, "timers": woken.set})
 
 
+class _Bodies:
+    """Asks ingest for a sealed body, within one process; see `Bodies`."""
+
+    def __init__(self, world: World, process: Process) -> None:
+        session = Session(world.memories["ingest"], process)
+        self._kept = it.MemoryBodies(session, keep=timedelta(days=30), wait_seconds=1.0)
+
+    async def address(self, account: AccountId, body: UUID) -> str | None:
+        """See `Bodies.address`."""
+        found = await self._kept.open(account, body)
+        return None if found is None else str(json.loads(found)["email"])
+
+
 def _assessments(world: World, process: Process) -> Running:
     link, publisher = _kit(world, "assessments", process)
     session = Session(world.memories["assessments"], process)
@@ -179,7 +194,7 @@ def _assessments(world: World, process: Process) -> Running:
     )  # fmt: skip
     runner = Runner(ledger, [effect], relay, _METRICS, lease=LEASE)
     reports = Reports(
-        session, ledger, gateway, Baseline(gateway, keyring), connections, results, signals, relay, _METRICS, SystemClock(),
+        session, ledger, gateway, Baseline(gateway, keyring), connections, results, signals, _Bodies(world, process), relay, _METRICS, SystemClock(),
         tick_seconds=1e7,
     )  # fmt: skip
     handler = AssessmentsHandler(

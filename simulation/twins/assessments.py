@@ -11,8 +11,9 @@ from uuid import UUID
 
 from simulation.twins.memory import NEVER, Row, Session, Transaction, is_free, tx
 from trellis.assessments.adapters.coderbyte import Organization, RawReport
-from trellis.assessments.adapters.invite_store import NewInvite, StoredInvite
+from trellis.assessments.adapters.invite_store import AttachedInvite, NewInvite, StoredInvite
 from trellis.assessments.adapters.result_store import DueReading, StoredResult
+from trellis.assessments.adapters.signal_store import UnmatchedSignal
 from trellis.assessments.domain.correlation import KnownInvite, Progress
 from trellis.assessments.domain.polling import NextReading
 from trellis.assessments.domain.results import Result
@@ -107,7 +108,7 @@ class MemoryInvites:
         if (invite.follows is None) != (invite.follow_kind is None):
             raise ValueError("an invite that follows another says how")
         row, now = await opened.lock("invite", invite.command_id), opened.now
-        if row is not None and row["account"] != invite.account:
+        if row is not None and (row["account"] != invite.account or row["attached_body_id"] is not None):
             return
         poll_at = None if invite.poll_after is None else now + invite.poll_after
         ready = {
@@ -123,6 +124,7 @@ class MemoryInvites:
                 "correlationid": invite.correlationid, "doubted": False, "progress": Progress.INVITED,
                 "completed_at": None, "time_expired": None, "poll_step": None, "overdue_at": None,
                 "lease_until": None, "lease_token": None, "erased_at": None, "link": None,
+                "attached_body_id": None,
             }  # fmt: skip
         opened.put("invite", invite.command_id, row | ready)
         await opened.update("intent", invite.command_id, candidate_id=invite.candidate_id)
@@ -174,6 +176,48 @@ class MemoryInvites:
             }
             expired = row["time_expired"] if signal.time_expired is None else signal.time_expired
             opened.put("invite", invite.command_id, row | waits | {"time_expired": expired})
+
+    async def attach(self, connection: Connection, invite: AttachedInvite) -> bool:
+        """See `Invites.attach`."""
+        opened = tx(connection)
+        await opened.statement("attach")
+        row, now = await opened.lock("invite", invite.command_id), opened.now
+        if row is not None and (row["account"] != invite.account or row["erased_at"] is not None):
+            return False
+        if row is None:
+            row = _BLANK | {
+                "command_id": invite.command_id, "account": invite.account, "application_id": invite.application_id,
+                "candidate_id": invite.candidate_id, "visit": invite.visit, "stage_id": invite.stage_id,
+                "assessment_id": invite.assessment_id, "correlationid": invite.correlationid,
+                "address_hash": invite.address_hash, "prepared_at": now,
+            }  # fmt: skip
+        same = row["address_hash"] == invite.address_hash
+        given: Row = {"attached_body_id": invite.body_id, "follows": None, "follow_kind": None}
+        if not same:
+            given |= {"address": None, "address_hash": invite.address_hash, "known_attempts": frozenset()}
+        opened.put("invite", invite.command_id, row | given)
+        return True
+
+    async def keep_address(self, connection: Connection, invite: StoredInvite, address: str) -> None:
+        """See `Invites.keep_address`."""
+        opened = tx(connection)
+        await opened.statement("keep address")
+        await opened.hold(("invite", invite.command_id))
+        row = _own(opened, invite.account, invite.command_id)
+        known = (invite.candidate_id, invite.address_hash)
+        if row is not None and row["erased_at"] is None and (row["candidate_id"], row["address_hash"]) == known:
+            opened.put("invite", invite.command_id, row | {"address": address.encode()})
+
+    async def disown(self, connection: Connection, invite: StoredInvite, attempts: frozenset[str]) -> None:
+        """See `Invites.disown`."""
+        opened = tx(connection)
+        await opened.statement("disown")
+        person = (invite.account, invite.address_hash, invite.assessment_id)
+        for ident, row in sorted(opened.rows("invite"), key=lambda item: item[0]):
+            if ident != invite.command_id and (row["account"], row["address_hash"], row["assessment_id"]) == person:
+                fresh = await opened.lock("invite", ident)
+                if fresh is not None:
+                    opened.put("invite", ident, fresh | {"known_attempts": fresh["known_attempts"] | attempts})
 
     async def counts(self, connection: Connection) -> dict[AccountId, dict[str, int]]:
         """See `Invites.counts`."""
@@ -358,11 +402,30 @@ class MemorySignals:
         self, connection: Connection, account: AccountId, ident: UUID, signal: AssessmentSignalled, reason: str
     ) -> None:
         """See `Signals.keep`."""
-        await tx(connection).insert("unmatched", ident, {"account": account, "signal": signal, "reason": reason})
+        row = {"account": account, "signal": signal, "reason": reason, "attached_to": None}
+        await tx(connection).insert("unmatched", ident, row)
+
+    async def find(self, connection: Connection, account: AccountId, ident: UUID) -> UnmatchedSignal | None:
+        """See `Signals.find`."""
+        await tx(connection).statement("find unmatched")
+        row = await tx(connection).lock("unmatched", ident)
+        if row is None or row["account"] != account:
+            return None
+        signal = replace(row["signal"], time_expired=None, report_ready=None)
+        return UnmatchedSignal(signal=signal, attached_to=row["attached_to"])
+
+    async def attached(
+        self, connection: Connection, account: AccountId, ident: UUID, application: ApplicationId
+    ) -> None:
+        """See `Signals.attached`."""
+        row = tx(connection).get("unmatched", ident)
+        if row is not None and row["account"] == account:
+            await tx(connection).update("unmatched", ident, attached_to=application)
 
     async def counts(self, connection: Connection) -> dict[AccountId, int]:
         """See `Signals.counts`."""
-        return dict(Counter(row["account"] for _, row in tx(connection).rows("unmatched")))
+        waiting = [row for _, row in tx(connection).rows("unmatched") if row["attached_to"] is None]
+        return dict(Counter(row["account"] for row in waiting))
 
 
 class MemoryPeople:
@@ -418,7 +481,13 @@ class MemoryPeople:
 
 _ERASED: Row = {
     "address": None, "address_hash": None, "link": None, "known_attempts": frozenset(), "poll_at": None,
-    "poll_step": None, "overdue_at": None, "lease_until": None, "lease_token": None,
+    "poll_step": None, "overdue_at": None, "lease_until": None, "lease_token": None, "attached_body_id": None,
+}  # fmt: skip
+_BLANK: Row = {
+    "address": None, "known_attempts": frozenset(), "read_at": None, "follows": None, "follow_kind": None,
+    "doubted": False, "progress": Progress.INVITED, "completed_at": None, "time_expired": None, "poll_at": None,
+    "poll_step": None, "overdue_at": None, "lease_until": None, "lease_token": None, "ready_token": None,
+    "erased_at": None, "link": None,
 }  # fmt: skip
 
 

@@ -25,7 +25,7 @@ from trellis.assessments.internal_api import Api
 from trellis.assessments.inviting import InviteEffect
 from trellis.assessments.reports import Reports
 from trellis.assessments.results import SOURCE, ResultPublisher
-from trellis.common.contracts.commands import Origin, SendInvite
+from trellis.common.contracts.commands import AttachResult, Origin, SendInvite
 from trellis.common.contracts.envelope import Envelope, Message, decode
 from trellis.common.contracts.facts import AssessmentSignalled, SignalKind
 from trellis.common.contracts.identifiers import (
@@ -93,6 +93,19 @@ class ScriptedGatekeeper:
         return Clearance(verdicts=verdicts, read_at=time.monotonic() - self.age)
 
 
+class ScriptedBodies:
+    """The addresses that ingest's sealed bodies name."""
+
+    def __init__(self) -> None:
+        self.addresses: dict[UUID, str] = {}
+        self.away = False
+
+    async def address(self, account: AccountId, body: UUID) -> str | None:
+        if self.away:
+            raise TransientError("ingest cannot be reached")
+        return self.addresses.get(body)
+
+
 class NoPublisher:
     """Nothing is relayed here; the outbox is read instead."""
 
@@ -119,6 +132,7 @@ class Bench:
     keyring: Keyring
     twin: CoderbyteTwin = field(default_factory=CoderbyteTwin)
     gate: ScriptedGatekeeper = field(default_factory=ScriptedGatekeeper)
+    bodies: ScriptedBodies = field(default_factory=ScriptedBodies)
     port: Any = None
     lease: float = 90.0
 
@@ -139,8 +153,8 @@ class Bench:
         effect = InviteEffect(database, ledger, gateway, self.gate, connections, publisher, self.keyring, SystemClock())
         runner = Runner(ledger, [effect], relay, metrics, lease=timedelta(seconds=self.lease))
         reports = Reports(
-            database, ledger, gateway, Baseline(gateway, self.keyring), connections, publisher, signals, relay,
-            metrics, SystemClock(),
+            database, ledger, gateway, Baseline(gateway, self.keyring), connections, publisher, signals,
+            self.bodies, relay, metrics, SystemClock(),
         )  # fmt: skip
         handler = Handler(
             database, ledger, connections, publisher, signals, PeopleStore(sealer), runner, reports, relay, metrics
@@ -207,7 +221,28 @@ class Bench:
             interview_id="iv" if assessment is None else None,
             time_expired=expired,
         )
+        self.bodies.addresses[fact.sealed_body_id] = who
         return self.envelope(fact, account=account)
+
+    def attach(
+        self,
+        signal: Envelope,
+        application: int = 1,
+        *,
+        account: AccountId = ACME,
+        ident: UUID | None = None,
+        **more: Any,
+    ) -> Envelope:
+        """Return the command that takes *signal* for the application's; *more* is said of its invite."""
+        invite = self.invite(application, account=account, **more).data
+        assert isinstance(invite, SendInvite)
+        command = AttachResult(
+            command_id=command_id(account, invite.application_id, invite.visit, "attach", str(ident or signal.id)),
+            application_id=invite.application_id,
+            invite=invite,
+            signal_id=ident or signal.id,
+        )
+        return self.envelope(command, account=account)
 
     def envelope(self, data: Message, *, account: AccountId = ACME, ident: UUID | None = None) -> Envelope:
         return Envelope(

@@ -161,6 +161,33 @@ async def accept(clients: Clients, account: str, applications: Sequence[int]) ->
     return said
 
 
+async def unmatched(clients: Clients, account: str) -> list[dict[str, Any]]:
+    """Return the webhooks of Coderbyte that match no invite, each with whose it may be and why."""
+    found = await clients["assessments"].call("GET", f"/internal/v1/accounts/{account}/unmatched")
+    rows: list[dict[str, Any]] = found["unmatched"]
+    return rows
+
+
+async def order(
+    clients: Clients,
+    account: str,
+    application: int,
+    word: str,
+    *,
+    assessment: str | None = None,
+    signal: str | None = None,
+) -> str:
+    """Order something about the invite of *application*'s present stage visit, and return that visit.
+
+    Raises:
+        PermanentError: The account has no such application, or it is in no stage.
+    """
+    path = f"/internal/v1/accounts/{account}/applications/{application}/orders"
+    body = {"order": word, "assessment_id": assessment, "signal_id": signal}
+    answer = await clients["workflow"].call("POST", path, body)
+    return str(answer["visit"])
+
+
 async def reconciliation(clients: Clients, account: str) -> dict[str, Any]:
     """Return how far *account* was compared with Greenhouse.
 

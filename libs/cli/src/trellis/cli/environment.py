@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import aiohttp
 
@@ -13,6 +15,7 @@ from trellis.common.errors import PermanentError
 from trellis.common.runtime.internal import InternalClient
 from trellis.common.runtime.keyring import Keyring
 
+_T = TypeVar("_T")
 SERVICES = ("ingest", "workflow", "greenhouse-actions", "assessments")
 
 
@@ -54,3 +57,13 @@ async def clients() -> AsyncIterator[Clients]:
     keyring = Keyring.load(Path(file))
     async with aiohttp.ClientSession() as session:
         yield Clients(session, keyring)
+
+
+def with_clients(question: Callable[[Clients], Awaitable[_T]]) -> _T:
+    """Return the answer to *question*, asked with the clients."""
+
+    async def ask() -> _T:
+        async with clients() as found:
+            return await question(found)
+
+    return asyncio.run(ask())

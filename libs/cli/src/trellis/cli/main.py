@@ -18,10 +18,11 @@ from rich.console import Console
 from rich.table import Table
 
 from trellis.cli import asking, parking, running
+from trellis.cli import by_hand as hands
 from trellis.cli.account_file import AccountFile
 from trellis.cli.applying import apply as apply_file
 from trellis.cli.doctor import examine
-from trellis.cli.environment import clients
+from trellis.cli.environment import with_clients as _with_clients
 from trellis.cli.reading import FileError, read
 from trellis.cli.restoring import restoration_lines
 from trellis.common.bus.topology import apply_topology
@@ -47,14 +48,6 @@ def main() -> None:
 def _fail(message: str, status: int) -> NoReturn:
     click.echo(f"trellis: {message}" if "\n" not in message else message, err=True)
     sys.exit(status)
-
-
-def _with_clients(question: Any) -> Any:
-    async def ask() -> Any:
-        async with clients() as found:
-            return await question(found)
-
-    return asyncio.run(ask())
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -318,6 +311,9 @@ def offers_accept(applications: tuple[int, ...], account: str) -> None:
     """Act upon the offered entries of APPLICATIONS now, as if their webhooks had come; twice is once."""
     for application, words in _with_clients(lambda found: asking.accept(found, account, applications)).items():
         click.echo(f"application {application}: {words}")
+
+
+cli.add_command(hands.unmatched)
 
 
 @cli.group()

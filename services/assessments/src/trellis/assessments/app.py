@@ -15,6 +15,7 @@ from trellis.assessments.adapters.connection_store import API_KEYS, ConnectionSt
 from trellis.assessments.adapters.gatekeeper import GreenhouseGatekeeper
 from trellis.assessments.adapters.invite_store import InviteStore
 from trellis.assessments.adapters.result_store import ResultStore
+from trellis.assessments.adapters.sealed_bodies import IngestBodies
 from trellis.assessments.adapters.signal_store import PeopleStore, SignalStore
 from trellis.assessments.baseline import Baseline
 from trellis.assessments.examination import Examination
@@ -110,8 +111,12 @@ def assemble(kit: Kit, settings: AssessmentsSettings) -> Parts:
     )  # fmt: skip
     runner = Runner(ledger, [effect], relay, kit.metrics, lease=timedelta(seconds=settings.lease_seconds))
     reports = Reports(
-        database, ledger, gateway, Baseline(gateway, kit.keyring), connections, publisher, signals, relay,
-        kit.metrics, kit.clock, tick_seconds=settings.tick_seconds,
+        database, ledger, gateway, Baseline(gateway, kit.keyring), connections, publisher, signals,
+        IngestBodies(
+            InternalClient(internal, settings.ingest_url, audience="ingest", caller=NAME, keyring=kit.keyring),
+            seconds=settings.internal_seconds,
+        ),
+        relay, kit.metrics, kit.clock, tick_seconds=settings.tick_seconds,
         lease=timedelta(seconds=2 * (settings.request_seconds + settings.lease_seconds)),
     )  # fmt: skip
     handler = Handler(

@@ -10,6 +10,7 @@ from typing import assert_never
 
 import structlog
 
+from trellis.assessments.attaching import Attaching, unique_key
 from trellis.assessments.domain.correlation import KnownInvite, Matched, Progress, Unmatched, is_evidence, match_signal
 from trellis.assessments.domain.options import OnCollision
 from trellis.assessments.evidence import settle_by_evidence
@@ -17,7 +18,7 @@ from trellis.assessments.gateway import VENDOR
 from trellis.assessments.reports import Reports
 from trellis.assessments.results import ResultPublisher
 from trellis.assessments.stores import Organizations, People, Signals
-from trellis.common.contracts.commands import SendInvite
+from trellis.common.contracts.commands import AttachResult, SendInvite
 from trellis.common.contracts.envelope import Envelope
 from trellis.common.contracts.facts import (
     AssessmentSignalled,
@@ -65,6 +66,7 @@ class Handler:
         self._invites = publisher.invites
         self._signals = signals
         self._people = people
+        self._attaching = Attaching(publisher=publisher, signals=signals)
         self._runner = runner
         self._reports = reports
         self._relay = relay
@@ -97,8 +99,9 @@ class Handler:
         account, data = envelope.accountid, envelope.data
         match data:
             case SendInvite():
-                key = f"{data.visit}/{data.application_id}/{data.assessment_id}"
-                await self._ledger.take_in(connection, envelope, VENDOR, key)
+                await self._ledger.take_in(connection, envelope, VENDOR, unique_key(data))
+            case AttachResult():
+                await self._attaching.attach(connection, envelope, data)
             case AssessmentSignalled():
                 policy = policies.get(account, OnCollision.ALL_OPEN)
                 await self._signalled(connection, envelope, data, policy)

@@ -19,6 +19,7 @@ from trellis.assessments.adapters.coderbyte import CredentialError, Organization
 from trellis.assessments.adapters.connection_store import ConnectionStore
 from trellis.assessments.adapters.signal_store import SignalStore
 from trellis.assessments.domain.results import parse_report
+from trellis.assessments.domain.suggesting import Signal, suggest
 from trellis.assessments.gateway import VENDOR, Gateway
 from trellis.assessments.reports import Reports
 from trellis.assessments.results import ResultPublisher
@@ -145,10 +146,15 @@ class Api:
         return None if raw is None else parse_report(raw).link
 
     async def unmatched(self, request: web.Request) -> web.Response:
-        """List webhooks that no invite is known for, newest first."""
+        """List webhooks that no invite is known for, newest first, each with whose it may be and why."""
         account = account_of(request)
         async with acquired(self.pool) as connection:
-            return answer({"unmatched": await self.signals.unmatched(connection, account)})
+            rows = await self.signals.unmatched(connection, account)
+            for row in rows:
+                signal = Signal(id=row["id"], received_at=row["received_at"])
+                asked = await self.signals.asked(connection, account, signal)
+                row["suggestions"] = [asdict(item) for item in suggest(signal, asked)]
+        return answer({"unmatched": rows})
 
     # -- status
 

@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
+from uuid import UUID
 
 import structlog
 
@@ -34,7 +35,7 @@ from trellis.assessments.domain.results import (
 from trellis.assessments.evidence import settle_by_evidence
 from trellis.assessments.gateway import VENDOR, Gateway
 from trellis.assessments.results import ResultPublisher
-from trellis.assessments.stores import Organizations, Signals
+from trellis.assessments.stores import Bodies, Organizations, Signals
 from trellis.common.backoff import full_jitter
 from trellis.common.errors import ConflictError, StoreAwayError, TransientError
 from trellis.common.failpoints import failpoint
@@ -56,6 +57,8 @@ PATIENCE_SECONDS: Final = 20.0
 """How long a reading waits for the rate budget before it is put off."""
 PER_ACCOUNT: Final = 10
 UNSURE: Final = frozenset({State.UNKNOWN, State.IN_DOUBT})
+BODY_GONE: Final = NextReading(wait=timedelta(days=30), step=None, overdue=True)
+"""For an attached webhook whose body cannot be read any more."""
 NOT_SENT: Final = NextReading(wait=timedelta(minutes=10), step=None)
 """For a row whose invite never left: it may still."""
 
@@ -80,6 +83,7 @@ class Reports:
         connections: Organizations,
         publisher: ResultPublisher,
         signals: Signals,
+        bodies: Bodies,
         relay: Relay,
         metrics: Metrics,
         clock: Clock,
@@ -97,6 +101,7 @@ class Reports:
         self._invites = publisher.invites
         self._results = publisher.results
         self._signals = signals
+        self._bodies = bodies
         self._relay = relay
         self._clock = clock
         self._tick = tick_seconds
@@ -157,6 +162,8 @@ class Reports:
             invite = await self._invites.find(connection, due.account, due.command_id)
             address = None if invite is None else await self._invites.address(connection, invite)
         organization = await self._connections.load(due.account)
+        if invite is not None and address is None and invite.attached_body_id is not None:
+            return await self._read_attached(due, invite, invite.attached_body_id)
         if invite is None or address is None:
             async with self._database.transaction() as connection:
                 await self._results.stop(connection, due.account, due.command_id)
@@ -181,6 +188,27 @@ class Reports:
             "report.read", account=due.account, command_id=str(due.command_id), application_id=invite.application_id,
             assessment_id=invite.assessment_id, outcome=outcome,
         )  # fmt: skip
+        return None
+
+    async def _read_attached(self, due: DueReading, invite: StoredInvite, body: UUID) -> None:
+        """Learn from the attached webhook's body under which address the report is; it is read at once then."""
+        try:
+            address = await self._bodies.address(due.account, body)
+        except TransientError as error:
+            return await self._retry(due, error.retry_after or timedelta(seconds=5), "failed")
+        async with self._database.transaction() as connection:
+            if not await self._results.is_ours(connection, due):
+                return None
+            if address is not None:
+                await self._invites.keep_address(connection, invite, address)
+                await self._results.retry_later(connection, due, timedelta())
+            elif await self._results.put_off(connection, due, BODY_GONE):
+                log.error(
+                    "report.overdue", account=due.account, command_id=str(due.command_id),
+                    application_id=invite.application_id, assessment_id=invite.assessment_id,
+                    remedy="the attached webhook's body has expired: read the report in Coderbyte's dashboard",
+                )  # fmt: skip
+        self.wake()
         return None
 
     async def _look(self, organization: Organization, due: DueReading, invite: StoredInvite, address: str) -> _Seen:
@@ -217,7 +245,8 @@ class Reports:
                 if following is None
                 else await self._invites.find(connection, invite.account, following.command_id)
             )
-        if must_hold(invite.command_id, others, policy) and organization.options.internal_ids is InternalIds.OFF:
+        by_hand = invite.attached_body_id is not None or organization.options.internal_ids is not InternalIds.OFF
+        if must_hold(invite.command_id, others, policy) and not by_hand:
             return replace(seen, reports=())
         if later is None:
             return seen
@@ -237,7 +266,7 @@ class Reports:
             invite = await self._invites.find(connection, due.account, due.command_id)
             if invite is None:
                 return "gone"
-            if held.state in (State.SUPERSEDED, State.REFUSED) and not invite.doubted:
+            if held.state in (State.SUPERSEDED, State.REFUSED) and not (invite.doubted or invite.attached_body_id):
                 await self._results.stop(connection, due.account, due.command_id)
                 return "not_sent"
             if held.state in (State.WAITING, State.PARKED) and not (held.attempt > 0 and invite.doubted):
@@ -284,6 +313,8 @@ class Reports:
         result = to_result(
             picked, organization.options, attempt_count=len(seen.reports), time_expired=invite.time_expired
         )
+        if invite.attached_body_id is not None:
+            await self._invites.disown(connection, invite, self._baseline.keys(invite.account, picked))
         latest = await self._results.latest(connection, invite.account, invite.command_id)
         await self._invites.advance(connection, invite.account, invite.command_id, Progress.GRADED)
         if latest is not None and not visibly_differs(latest.result, result):

@@ -85,6 +85,7 @@ class ResultPublisher:
     ) -> None:
         held = await self.ledger.held(connection, invite.command_id, invite.account)
         given_up = held is not None and held.state is State.SUPERSEDED and invite.follow_kind != "earlier"
+        given_up = given_up and invite.attached_body_id is None
         fresh = await self.results.keep(
             connection, invite, version, result, raw, completed_at=completed_at, published=not given_up
         )

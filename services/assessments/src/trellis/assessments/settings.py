@@ -14,6 +14,8 @@ class AssessmentsSettings(Settings):
     """Address of `greenhouse-actions`, which says whom an invite may go to."""
     workflow_url: str = Field(default="http://127.0.0.1:8081", pattern=r"^https?://[^\s?#]+$")
     """Address of `workflow`, asked which assessments the live workflows name."""
+    ingest_url: str = Field(default="http://127.0.0.1:8083", pattern=r"^https?://[^\s?#]+$")
+    """Address of `ingest`, which keeps the body of a webhook that matched nothing."""
     lease_seconds: float = Field(default=30.0, ge=1, le=600)
     """How long a claimed row is nobody else's; what a killed worker had claimed waits that long."""
     request_seconds: float = Field(default=30.0, ge=1, le=120)

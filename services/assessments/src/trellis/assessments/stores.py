@@ -8,8 +8,9 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from trellis.assessments.adapters.coderbyte import Organization, RawReport
-from trellis.assessments.adapters.invite_store import NewInvite, StoredInvite
+from trellis.assessments.adapters.invite_store import AttachedInvite, NewInvite, StoredInvite
 from trellis.assessments.adapters.result_store import DueReading, StoredResult
+from trellis.assessments.adapters.signal_store import UnmatchedSignal
 from trellis.assessments.domain.correlation import KnownInvite, Progress
 from trellis.assessments.domain.polling import NextReading
 from trellis.assessments.domain.results import Result
@@ -69,6 +70,15 @@ class Invites(Protocol):
 
     async def await_report(self, connection: Connection, invite: StoredInvite, signal: AssessmentSignalled) -> None:
         """Have the report read now."""
+
+    async def attach(self, connection: Connection, invite: AttachedInvite) -> bool:
+        """Let the report that a webhook tells of be the invite's; False once its person was erased."""
+
+    async def keep_address(self, connection: Connection, invite: StoredInvite, address: str) -> None:
+        """Keep the address under which an attached result is read, sealed."""
+
+    async def disown(self, connection: Connection, invite: StoredInvite, attempts: frozenset[str]) -> None:
+        """Let *attempts*, which a person gave to *invite*, count for no other invite of the same person."""
 
     async def counts(self, connection: Connection) -> dict[AccountId, dict[str, int]]:
         """Return per account how many invites are open, awaited and overdue."""
@@ -143,8 +153,23 @@ class Signals(Protocol):
     ) -> None:
         """Keep *signal* with why nothing matched."""
 
+    async def find(self, connection: Connection, account: AccountId, ident: UUID) -> UnmatchedSignal | None:
+        """Return one unmatched signal, locked; None when there is none."""
+
+    async def attached(
+        self, connection: Connection, account: AccountId, ident: UUID, application: ApplicationId
+    ) -> None:
+        """Note whose result a person said it is."""
+
     async def counts(self, connection: Connection) -> dict[AccountId, int]:
         """Return how many there are per account."""
+
+
+class Bodies(Protocol):
+    """Sealed bodies of webhooks, which `ingest` keeps."""
+
+    async def address(self, account: AccountId, body: UUID) -> str | None:
+        """Return the address that a webhook named; None when its body has expired or was erased."""
 
 
 class People(Protocol):

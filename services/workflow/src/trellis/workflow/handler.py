@@ -55,6 +55,7 @@ _BY_ID = (
     f.ApplicationDeleted,
     f.ApplicationObserved,
     f.EntryAccepted,
+    f.InviteOrdered,
     o.CommandSettled,
     o.AssessmentStarted,
     o.AssessmentCompleted,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 from aiohttp import web
 from pydantic import Field
 
 from trellis.common.contracts.envelope import Envelope
-from trellis.common.contracts.facts import ApplicationStatus, EntryAccepted
-from trellis.common.contracts.identifiers import AccountId, ApplicationId, Visit
+from trellis.common.contracts.facts import ApplicationStatus, EntryAccepted, InviteOrdered, Order
+from trellis.common.contracts.identifiers import AccountId, ApplicationId, AssessmentId, Visit
 from trellis.common.contracts.workflows import WorkflowDocument
 from trellis.common.errors import InputError
 from trellis.common.runtime.clock import utc_now
@@ -49,6 +50,7 @@ def internal_app(pool: Pool, keyring: Keyring, wake: Callable[[], None]) -> web.
     app.router.add_get(f"{base}/applications", api.list_applications)
     app.router.add_get(f"{base}/offers", api.offers)
     app.router.add_post(f"{base}/offers/{{application}}/accept", api.accept)
+    app.router.add_post(f"{base}/applications/{{application}}/orders", api.order)
     app.router.add_get(f"{base}/applications/{{application}}/story", api.story)
     app.router.add_get(f"{base}/applications/{{application}}/redecide", api.redecide)
     app.router.add_get("/internal/v1/applications/{application}/accounts", api.accounts_of)
@@ -60,6 +62,12 @@ class _Workflows(Body):
     workflows: list[WorkflowDocument]
     settings: dict[str, Any] = Field(default_factory=dict)
     dry_run: bool = False
+
+
+class _Order(Body):
+    order: Order
+    assessment_id: str | None = Field(default=None, min_length=1, max_length=200)
+    signal_id: UUID | None = None
 
 
 class _RollBack(Exception):
@@ -142,6 +150,25 @@ class _Api:
         self._wake()
         return answer({"application_id": application, "visit": visit, "accepted": True}, status=202)
 
+    async def order(self, request: web.Request) -> web.Response:
+        """Publish a person's order about an application's invite; what comes of it is told by its story."""
+        account, application = account_of(request), application_of(request.match_info["application"])
+        body = parsed_as(_Order, await body_of(request))
+        if (body.order is Order.ATTACH) != (body.signal_id is not None):
+            raise InputError("signal_id", "the unmatched result to attach, and nothing with another order")
+        async with transaction(self._pool) as connection:
+            visit = await connection.fetchval(
+                "select visit from application where account_id = $1 and application_id = $2", account, application
+            )
+            if visit is None:
+                said = f"application {application} is not known, or in no stage"
+                return web.json_response({"error": said, "remedy": "look whether the id is right"}, status=404)
+            assessment = None if body.assessment_id is None else AssessmentId(body.assessment_id)
+            envelope = ordered(account, application, Visit(visit), body.order, assessment, body.signal_id)
+            await outbox.put(connection, [envelope])
+        self._wake()
+        return answer({"order_id": str(envelope.id), "visit": visit}, status=202)
+
     async def story(self, request: web.Request) -> web.Response:
         account, application = account_of(request), application_of(request.match_info["application"])
         async with acquired(self._pool) as connection:
@@ -199,6 +226,34 @@ def acceptance(account: AccountId, application: ApplicationId, visit: Visit) -> 
         accountid=account,
         time=utc_now(),
         data=EntryAccepted(application_id=application, visit=visit),
+        correlationid=str(ident),
+        subject=f"application/{application}",
+    )
+
+
+def ordered(
+    account: AccountId,
+    application: ApplicationId,
+    visit: Visit,
+    order: Order,
+    assessment: AssessmentId | None = None,
+    signal: UUID | None = None,
+) -> Envelope:
+    """Return a person's order about a stage visit: a new one each time, since an earlier one may have been refused."""
+    ident = uuid7()
+    return Envelope(
+        id=ident,
+        source=SOURCE,
+        accountid=account,
+        time=utc_now(),
+        data=InviteOrdered(
+            order_id=ident,
+            application_id=application,
+            visit=visit,
+            order=order,
+            assessment_id=assessment,
+            signal_id=signal,
+        ),
         correlationid=str(ident),
         subject=f"application/{application}",
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, assert_never
 
-from trellis.common.contracts.facts import ApplicationStatus
+from trellis.common.contracts.facts import ApplicationStatus, Order
 from trellis.common.contracts.outcomes import OutcomeState
 from trellis.workflow.adapters.event_store import Recorded
 from trellis.workflow.domain import events as e
@@ -109,6 +109,11 @@ def _steps(event: e.Event) -> Iterator[Step]:
             yield from _judged(event)
         case e.InviteRequested():
             yield _command("invite", f"invite to {event.assessment_id}", event)
+        case e.OrderTaken():
+            yield _ordered(event)
+        case e.AttachRequested(assessment_id=assessment, visit=visit, command_id=command):
+            text = f"the unmatched result of {assessment} is to be taken for this application's"
+            yield _step("command", text, effect="attach", visit=visit, command_id=str(command))
         case e.NoteRequested():
             yield _command("note", "write a note", event)
         case e.MoveRequested():
@@ -174,6 +179,19 @@ def _judged(event: e.RulesJudged) -> Iterator[Step]:
                 for item in rule.comparisons
             ],
         )
+
+
+_ORDERS = {
+    Order.ATTACH: "to attach an unmatched result",
+}
+
+
+def _ordered(event: e.OrderTaken) -> Step:
+    about = f" of {event.assessment_id}" if event.assessment_id else ""
+    words = f"a person asked {_ORDERS[event.order]}{about}"
+    if event.refused:
+        return _step("fact", f"{words}; nothing is done: {event.refused}", reason=event.refused, visit=event.visit)
+    return _step("fact", words, visit=event.visit)
 
 
 def _command(effect: str, text: str, event: e.InviteRequested | e.NoteRequested | e.MoveRequested) -> Step:

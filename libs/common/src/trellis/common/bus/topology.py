@@ -56,6 +56,7 @@ WORKFLOW: Final = InboundQueue(
         "application.deleted.v1",
         "application.observed.v1",
         "entry.accepted.v1",
+        "invite.ordered.v1",
         "candidate.updated.v1",
         "candidate.merged.v1",
         "candidate.deleted.v1",
@@ -81,6 +82,7 @@ ASSESSMENTS: Final = InboundQueue(
     name="assessments.inbound",
     bindings=(
         "invite.send.v1",
+        "result.attach.v1",
         "assessment.signalled.v1",
         "candidate.updated.v1",
         "candidate.merged.v1",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
+from uuid import UUID
 
 from pydantic import AwareDatetime
 
@@ -25,6 +27,11 @@ class Action(StrEnum):
     NOTE = "note"
     MOVE = "move"
     OBSERVE = "observe"
+    ATTACH = "attach"
+
+
+BY_HAND: Final = "by hand"
+"""Stands for the workflow's name where a person asked; no workflow can bear it, for names have no space."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,4 +123,19 @@ class ObserveApplication:
     reason: str
 
 
-Command = SendInvite | AddNote | MoveApplication | ObserveApplication
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttachResult:
+    """Take the result that an unmatched signal tells of for this application's, as if its invite had matched.
+
+    Attributes:
+        invite: What the invite of this stage visit and assessment is or would be; none is sent any more.
+        signal_id: The unmatched signal.
+    """
+
+    command_id: CommandId
+    application_id: ApplicationId
+    invite: SendInvite
+    signal_id: UUID
+
+
+Command = SendInvite | AddNote | MoveApplication | ObserveApplication | AttachResult

@@ -32,6 +32,7 @@ MESSAGE_TYPES: Final[dict[str, type]] = {
     "application.deleted": facts.ApplicationDeleted,
     "application.observed": facts.ApplicationObserved,
     "entry.accepted": facts.EntryAccepted,
+    "invite.ordered": facts.InviteOrdered,
     "candidate.updated": facts.CandidateUpdated,
     "candidate.merged": facts.CandidateMerged,
     "candidate.deleted": facts.CandidateDeleted,
@@ -43,6 +44,7 @@ MESSAGE_TYPES: Final[dict[str, type]] = {
     "note.add": commands.AddNote,
     "application.move": commands.MoveApplication,
     "application.observe": commands.ObserveApplication,
+    "result.attach": commands.AttachResult,
     "command.settled": outcomes.CommandSettled,
     "assessment.started": outcomes.AssessmentStarted,
     "assessment.completed": outcomes.AssessmentCompleted,
@@ -60,6 +62,7 @@ Message = (
     | facts.ApplicationDeleted
     | facts.ApplicationObserved
     | facts.EntryAccepted
+    | facts.InviteOrdered
     | facts.CandidateUpdated
     | facts.CandidateMerged
     | facts.CandidateDeleted
@@ -71,6 +74,7 @@ Message = (
     | commands.AddNote
     | commands.MoveApplication
     | commands.ObserveApplication
+    | commands.AttachResult
     | outcomes.CommandSettled
     | outcomes.AssessmentStarted
     | outcomes.AssessmentCompleted

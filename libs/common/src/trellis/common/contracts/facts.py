@@ -179,6 +179,32 @@ class EntryAccepted:
     visit: Visit
 
 
+class Order(StrEnum):
+    """What a person may order about one application's invite."""
+
+    ATTACH = "attach"
+    """Take an unmatched result for the application's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InviteOrdered:
+    """A person orders something by hand about one application, in the stage visit that was shown.
+
+    Attributes:
+        order_id: Names the order: the same one taken twice is one.
+        visit: The stage visit it is meant for; in another one nothing is done.
+        assessment_id: The assessment it is about; None leaves it to the one that is open.
+        signal_id: The unmatched signal to attach; None for every other order.
+    """
+
+    order_id: UUID
+    application_id: ApplicationId
+    visit: Visit
+    order: Order
+    assessment_id: AssessmentId | None = None
+    signal_id: UUID | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CandidateUpdated:
     """Something about the candidate was edited, an address perhaps."""

@@ -35,7 +35,7 @@ _KNOWN: Final = (
 _STORED: Final = (
     "command_id, account_id, application_id, candidate_id, visit, stage_id, assessment_id, correlationid, "
     "address_hash, address, known_attempts, read_at, doubted, follows, follow_kind, progress, completed_at, "
-    "time_expired, poll_step"
+    "time_expired, poll_step, attached_body_id"
 )
 _ORDER: Final = "array['invited', 'started', 'completed', 'graded', 'reviewed']"
 
@@ -63,6 +63,28 @@ class StoredInvite:
     completed_at: datetime | None
     time_expired: bool | None
     poll_step: int | None
+    attached_body_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttachedInvite:
+    """An invite whose result a person found in a webhook that matched nothing.
+
+    Attributes:
+        address_hash: Of the address that the webhook named.
+        body_id: The webhook's sealed body.
+    """
+
+    command_id: UUID
+    account: AccountId
+    application_id: ApplicationId
+    candidate_id: CandidateId
+    visit: Visit
+    stage_id: StageId
+    assessment_id: AssessmentId
+    correlationid: str
+    address_hash: str
+    body_id: UUID
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,7 +209,7 @@ class InviteStore:
             "known_attempts = excluded.known_attempts, read_at = excluded.read_at, prepared_at = clock_timestamp(), "
             "follows = excluded.follows, follow_kind = excluded.follow_kind, poll_at = excluded.poll_at, "
             "ready_token = excluded.ready_token "
-            "where v.account_id = excluded.account_id",
+            "where v.account_id = excluded.account_id and v.attached_body_id is null",
             invite.command_id, invite.account, invite.application_id, invite.candidate_id, invite.visit, invite.stage_id,
             invite.assessment_id, invite.correlationid, invite.address_hash, sealed, sorted(invite.known_attempts),
             invite.follows, invite.follow_kind, None if invite.poll_after is None else invite.poll_after.total_seconds(),
@@ -255,6 +277,59 @@ class InviteStore:
             signal.time_expired,
         )
 
+    async def attach(self, connection: Connection, invite: AttachedInvite) -> bool:
+        """Let the report that a webhook tells of be the invite's, under the webhook's address; False once erased.
+
+        What was known of another address is dropped; the address itself is read from the sealed body later.
+        """
+        status = await connection.execute(
+            "insert into invite as v (command_id, account_id, application_id, candidate_id, visit, stage_id, "
+            "assessment_id, correlationid, address_hash, attached_body_id) values ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10) "
+            "on conflict (command_id) do update set attached_body_id = excluded.attached_body_id, follows = null, "
+            "follow_kind = null, address_hash = excluded.address_hash, "
+            "address = case when v.address_hash = excluded.address_hash then v.address end, "
+            "known_attempts = case when v.address_hash = excluded.address_hash then v.known_attempts else '{}' end "
+            "where v.account_id = excluded.account_id and v.erased_at is null",
+            invite.command_id, invite.account, invite.application_id, invite.candidate_id, invite.visit,
+            invite.stage_id, invite.assessment_id, invite.correlationid, invite.address_hash, invite.body_id,
+        )  # fmt: skip
+        return status.endswith(" 1")
+
+    async def keep_address(self, connection: Connection, invite: StoredInvite, address: str) -> None:
+        """Keep the address under which an attached result is read, sealed; not once the person was erased."""
+        held = await connection.fetchval(
+            "select true from invite where account_id = $1 and command_id = $2 and erased_at is null "
+            "and candidate_id = $3 and address_hash = $4 for update",
+            invite.account,
+            invite.command_id,
+            invite.candidate_id,
+            invite.address_hash,
+        )
+        if not held:
+            return
+        subject, place = candidate_subject(invite.candidate_id), address_place(invite.command_id)
+        sealed = await self._sealer.seal(connection, invite.account, subject, address.encode(), place)
+        await connection.execute(
+            "update invite set address = $3 where account_id = $1 and command_id = $2",
+            invite.account,
+            invite.command_id,
+            sealed,
+        )
+
+    async def disown(self, connection: Connection, invite: StoredInvite, attempts: frozenset[str]) -> None:
+        """Let *attempts*, which a person gave to *invite*, count for no other invite of the same person."""
+        await connection.execute(
+            "update invite set known_attempts = coalesce("
+            "(select array_agg(distinct key) from unnest(known_attempts || $5::text[]) key), '{}') "
+            "where command_id = any(array(select command_id from invite where account_id = $1 and address_hash = $2 "
+            "and assessment_id = $3 and command_id <> $4 order by command_id for update))",
+            invite.account,
+            invite.address_hash,
+            invite.assessment_id,
+            invite.command_id,
+            sorted(attempts),
+        )
+
     async def counts(self, connection: Connection) -> dict[AccountId, dict[str, int]]:
         """Return per account how many invites are open, awaited and overdue."""
         rows = await connection.fetch(
@@ -318,4 +393,5 @@ def _stored(row: Any) -> StoredInvite:
         completed_at=row["completed_at"],
         time_expired=row["time_expired"],
         poll_step=row["poll_step"],
+        attached_body_id=row["attached_body_id"],
     )

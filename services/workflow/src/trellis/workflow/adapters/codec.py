@@ -26,6 +26,8 @@ STORED_TYPES: Final[dict[str, type]] = {
     "fact_noted.v1": e.FactNoted,
     "rules_judged.v1": e.RulesJudged,
     "invite_requested.v1": e.InviteRequested,
+    "order_taken.v1": e.OrderTaken,
+    "attach_requested.v1": e.AttachRequested,
     "note_requested.v1": e.NoteRequested,
     "move_requested.v1": e.MoveRequested,
     "approval_requested.v1": e.ApprovalRequested,

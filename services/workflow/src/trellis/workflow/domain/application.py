@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, assert_never
+from uuid import UUID
 
 from trellis.common.contracts.commands import Action
 from trellis.common.contracts.facts import ApplicationStatus
@@ -72,6 +73,8 @@ class Application:
         held: Visit, workflow and rule of each approval asked for.
         observation: The open request to read the application.
         offered: The adopted visit that waits for a person's yes.
+        orders: A person's orders that were taken.
+        attached: The latest command to attach an unmatched result, by visit and assessment.
     """
 
     account: AccountId
@@ -91,6 +94,8 @@ class Application:
     observation: CommandId | None = None
     observation_count: int = 0
     offered: Visit | None = None
+    orders: frozenset[UUID] = frozenset()
+    attached: Mapping[tuple[Visit, AssessmentId], CommandId] = field(default_factory=dict)
 
     @property
     def open_move(self) -> bool:
@@ -144,6 +149,11 @@ def evolve(state: Application, event: e.Event) -> Application:
             )
         case e.InviteRequested(command_id=command_id, visit=visit):
             return _commanded(state, command_id, Action.INVITE, visit)
+        case e.OrderTaken(order_id=order_id):
+            return _with(state, orders=state.orders | {order_id})
+        case e.AttachRequested(command_id=command_id, visit=visit, assessment_id=assessment_id):
+            attached = {**state.attached, (visit, assessment_id): command_id}
+            return _with(_commanded(state, command_id, Action.ATTACH, visit), attached=attached)
         case e.NoteRequested(command_id=command_id, visit=visit):
             return _commanded(state, command_id, Action.NOTE, visit)
         case e.MoveRequested(command_id=command_id, visit=visit):

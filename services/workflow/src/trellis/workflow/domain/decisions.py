@@ -18,6 +18,7 @@ from trellis.workflow.domain import events as e
 from trellis.workflow.domain.application import Application, StageVisit, fold, latest
 from trellis.workflow.domain.entering import Entry, accept, adopt, enter, enter_untold
 from trellis.workflow.domain.judging import judge_result, judge_stage_entry
+from trellis.workflow.domain.ordering import obey
 from trellis.workflow.domain.rules import Workflows
 
 ENTRY_TOLERANCE: Final = timedelta(seconds=1)
@@ -51,6 +52,7 @@ Input = (
     | f.CandidateDeleted
     | f.CandidateAnonymized
     | f.EntryAccepted
+    | f.InviteOrdered
     | o.CommandSettled
     | o.AssessmentStarted
     | o.AssessmentCompleted
@@ -112,6 +114,8 @@ def decide(state: Application, message: Message, workflows: Workflows) -> list[e
                     _note(message, f"it is {state.status.value}: nothing is sent, and its entry stays offered", None)
                 ]
             return accept(state, message.handled_at, visit, workflows)
+        case f.InviteOrdered():
+            return obey(state, data, workflows)
         case o.CommandSettled():
             return _settled(state, data)
         case o.AssessmentStarted(visit=visit, assessment_id=assessment):

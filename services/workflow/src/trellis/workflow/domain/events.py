@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
+from uuid import UUID
 
 from trellis.common.contracts.commands import Action
-from trellis.common.contracts.facts import ApplicationStatus, FoundBy
+from trellis.common.contracts.facts import ApplicationStatus, FoundBy, Order
 from trellis.common.contracts.identifiers import (
     ApplicationId,
     AssessmentId,
@@ -187,6 +188,37 @@ class InviteRequested:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OrderTaken:
+    """A person ordered something by hand.
+
+    Attributes:
+        refused: Why nothing follows from it; empty when it is carried out.
+    """
+
+    order_id: UUID
+    order: Order
+    visit: Visit
+    assessment_id: AssessmentId | None
+    refused: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttachRequested:
+    """A person said that an unmatched result is this application's.
+
+    Attributes:
+        invite_id: The command id that the invite of this visit and assessment has or would have.
+    """
+
+    command_id: CommandId
+    invite_id: CommandId
+    visit: Visit
+    stage_id: StageId
+    assessment_id: AssessmentId
+    signal_id: UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NoteRequested:
     """A rule decided to write a note."""
 
@@ -288,6 +320,8 @@ Event = (
     | FactNoted
     | RulesJudged
     | InviteRequested
+    | OrderTaken
+    | AttachRequested
     | NoteRequested
     | MoveRequested
     | ApprovalRequested

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from trellis.common.contracts.commands import AddNote, Command, MoveApplication, ObserveApplication, Origin, SendInvite
+from trellis.common.contracts.commands import (
+    BY_HAND,
+    AddNote,
+    AttachResult,
+    Command,
+    MoveApplication,
+    ObserveApplication,
+    Origin,
+    SendInvite,
+)
 from trellis.common.contracts.identifiers import Visit
 from trellis.workflow.domain import events as e
 from trellis.workflow.domain.application import Application
@@ -55,6 +64,25 @@ def commands_for(state: Application, event: e.Event) -> list[Command]:
                     to_stage_id=event.to_stage_id,
                     to_stage_name=event.to_stage_name,
                     origin=_origin(event),
+                )
+            ]
+        case e.AttachRequested():
+            return [
+                AttachResult(
+                    command_id=event.command_id,
+                    application_id=state.application_id,
+                    invite=SendInvite(
+                        command_id=event.invite_id,
+                        application_id=state.application_id,
+                        candidate_id=state.candidate_id,
+                        job_id=job,
+                        visit=event.visit,
+                        stage_id=event.stage_id,
+                        assessment_id=event.assessment_id,
+                        origin=Origin(workflow=BY_HAND, version=1, rule="attach", reason="a person attached a result"),
+                        began_at=_began_at(state, event.visit),
+                    ),
+                    signal_id=event.signal_id,
                 )
             ]
         case e.ObservationRequested():

@@ -1,0 +1,80 @@
+"""The commands by which a person acts on one application by hand."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from trellis.cli import asking
+from trellis.cli.environment import with_clients
+from trellis.common.errors import PermanentError
+
+_KINDS = {"started": "an assessment begun", "completed": "a result", "reviewed": "a reviewed result"}
+
+
+@click.group()
+def unmatched() -> None:
+    """What Coderbyte told that matches no invite: see it, and say whose it is."""
+
+
+@unmatched.command("list")
+@click.option("--account", required=True)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def unmatched_list(account: str, *, as_json: bool) -> None:
+    """List what matches nothing, with its cause and whose it may be; names are looked up in Greenhouse."""
+    rows = with_clients(lambda found: asking.unmatched(found, account))
+    if as_json:
+        click.echo(json.dumps(rows))
+        return
+    for row in rows:
+        click.echo("\n".join(told(row)))
+    if not rows:
+        click.echo("nothing is unmatched")
+
+
+@unmatched.command("attach")
+@click.argument("signal")
+@click.argument("application", type=int)
+@click.option("--account", required=True)
+@click.option("--yes", is_flag=True, help="Do it; without it is only shown what would be done.")
+def unmatched_attach(signal: str, application: int, account: str, *, yes: bool) -> None:
+    """Take the unmatched SIGNAL for APPLICATION's: its report is read and its rules are judged, once.
+
+    It counts for the stage visit that the application is in; no invite to this assessment goes out there any more.
+    """
+    rows = with_clients(lambda found: asking.unmatched(found, account))
+    row = next((row for row in rows if row["id"] == signal), None)
+    if row is None:
+        raise PermanentError(f"nothing unmatched in {account} has the id {signal}; see `trellis unmatched list`")
+    if row["assessment_id"] is None:
+        raise PermanentError("it is an interview's: there is no report to read")
+    click.echo("\n".join(told(row)))
+    if application not in [item["application_id"] for item in row["suggestions"]]:
+        click.echo(f"  note    application {application} is not suggested: it has no open invite to this assessment")
+    if not yes:
+        click.echo(f"it would be taken for application {application}'s; say --yes to do it")
+        return
+    assessment = row["assessment_id"]
+    visit = with_clients(
+        lambda found: asking.order(found, account, application, "attach", assessment=assessment, signal=signal)
+    )
+    click.echo(
+        f"ordered for stage visit {visit}; `trellis why {application} --account {account}` tells what comes of it"
+    )
+
+
+def told(row: dict[str, Any]) -> list[str]:
+    """Return the lines that tell of one unmatched signal."""
+    what = _KINDS.get(row["kind"], "an interview")
+    about = f" of {row['assessment_id']}" if row["assessment_id"] else ""
+    lines = [
+        f"{row['id']}  {what}{about}, told {row['received_at'][:19].replace('T', ' ')}",
+        f"  cause   {row['reason']}",
+    ]
+    for item in row["suggestions"]:
+        lines.append(f"  maybe   application {item['application_id']}: {'; '.join(item['reasons'])}")
+    if not row["suggestions"]:
+        lines.append("  maybe   nobody who was invited to it")
+    return lines
