@@ -67,6 +67,7 @@ class Running:
 
     def start_one(self, name: str) -> None:
         """Start the service or server *name* unless it runs, and wait until it is ready."""
+        self._check(name)
         if name in self.servers:
             self.servers[name].start()
         else:
@@ -75,11 +76,16 @@ class Running:
 
     def stop_one(self, name: str) -> None:
         """Stop the service or server *name*."""
+        self._check(name)
         if name in self.servers:
             self.servers[name].stop()
         else:
             self.system.stop(name)
         self.write_state()
+
+    def _check(self, name: str) -> None:
+        if name not in self.servers and name not in self.system.names:
+            raise Problem(f"no part is called {name!r}; there are {', '.join([*self.system.names, *self.servers])}")
 
     def up(self) -> set[str]:
         """Return the names of what runs."""
@@ -88,6 +94,7 @@ class Running:
 
     def log(self, name: str) -> Path:
         """Return the log file of the service or server *name*."""
+        self._check(name)
         return self.servers[name].log if name in self.servers else self.system.log(name)
 
     def write_state(self) -> None:

@@ -13,7 +13,7 @@ from tests.unit.test_documents import example
 
 from trellis.cli.account_file import resolve
 from trellis.cli.main import cli
-from trellis.cli.reading import FileError
+from trellis.cli.reading import FileError, read
 from trellis.common.contracts.connection_settings import SETTINGS, for_owner
 from trellis.common.errors import InputError
 
@@ -45,6 +45,34 @@ def test_a_file_on_the_standard_input_is_read_and_its_faults_have_a_place() -> N
     result = CliRunner().invoke(cli, ["apply", "-f", "-"], input="account: northwind\nworkflow: []\n")
     assert isinstance(result.exception, FileError)
     assert "-:2:1: workflow" in str(result.exception)
+
+
+def faults_of(text: str, folder: Path, environ: dict[str, str] | None = None) -> list[str]:
+    file = folder / "trellis.yaml"
+    file.write_text(text)
+    with pytest.raises(FileError) as refusal:
+        read(file, environ)
+    return [line.removeprefix(f"{file}:") for line in str(refusal.value).splitlines()]
+
+
+def test_every_faulty_setting_is_told_at_its_place(tmp_path: Path) -> None:
+    wrong = "account: a\nsettings:\n  note.visibilty: public\n  verify.second_read_s: -1\n  rate.share: much\n"
+    told = faults_of(wrong, tmp_path)
+    assert told[0].startswith("3:19: settings.note.visibilty: expected a known setting, one of ")
+    assert told[1:] == [
+        "4:25: settings.verify.second_read_s: expected at least 0",
+        "5:15: settings.rate.share: expected number",
+    ]
+
+
+def test_every_reference_that_leads_nowhere_is_told_at_its_place(tmp_path: Path) -> None:
+    v1 = "account: a\ngreenhouse: {api_version: v1, api_key: env:V1_KEY, service_user_id: 1}\n"
+    keys = "coderbyte:\n  organization_id: o\n  api_key: env:KEY\n  accepted_webhook_keys: [env:KEY, file:old]\n"
+    assert faults_of(v1 + keys, tmp_path, {"KEY": "k"}) == [
+        "2:40: greenhouse.api_key: env:V1_KEY: expected the environment variable V1_KEY to be set; export V1_KEY=…",
+        "6:36: coderbyte.accepted_webhook_keys.1: file:old: expected the file old to be readable; "
+        "create it, readable by you only",
+    ]
 
 
 def test_every_setting_reaches_the_services_it_is_for() -> None:

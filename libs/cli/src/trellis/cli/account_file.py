@@ -22,7 +22,7 @@ from pydantic import (
     model_validator,
 )
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
+from pydantic_core import CoreSchema, PydanticCustomError
 
 from trellis.common.contracts.connection_settings import CODERBYTE, GREENHOUSE, SETTINGS, Json, Setting
 from trellis.common.contracts.workflows import WorkflowDocument
@@ -55,15 +55,21 @@ class _Shape(BaseModel):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
 
-# Faults of one setting begin with its name and a colon, by which `reading.py` finds its line.
+def _faulty(faults: list[tuple[str, str]]) -> PydanticCustomError:
+    """Return the error of a mapping of which several fields, each with what was expected, may be wrong."""
+    return PydanticCustomError("fields", "other fields", {"faults": faults})
+
+
 def _check(settings: dict[str, Json], known: tuple[Setting, ...]) -> dict[str, Json]:
     names = {setting.name for setting in known}
+    faults = []
     for name, value in settings.items():
         if name not in names:
-            raise ValueError(f"{name}: a known setting, one of {', '.join(sorted(names))}")
-        problem = _problem(value, SETTINGS[name].schema)
-        if problem:
-            raise ValueError(f"{name}: {problem}")
+            faults.append((name, f"a known setting, one of {', '.join(sorted(names))}"))
+        elif problem := _problem(value, SETTINGS[name].schema):
+            faults.append((name, problem))
+    if faults:
+        raise _faulty(faults)
     return settings
 
 
@@ -142,17 +148,20 @@ class GreenhouseConnection(_Shape):
     def _known(cls, value: dict[str, Json]) -> dict[str, Json]:
         return _check(value, GREENHOUSE)
 
-    # Its fault begins with a field's name and a colon, by which `reading.py` finds its line.
     @model_validator(mode="after")
     def _complete(self) -> Self:
         of_v3, of_v1 = ("client_id", "client_secret"), ("api_key",)
         needed, foreign = (of_v3, of_v1) if self.api_version == "v3" else (of_v1, (*of_v3, "token_url"))
-        for name in needed:
-            if getattr(self, name) is None:
-                raise ValueError(f"{name}: {name}, which Harvest {self.api_version} needs")
-        for name in foreign:
-            if getattr(self, name) is not None:
-                raise ValueError(f"{name}: nothing here, since Harvest {self.api_version} has no {name}")
+        faults = [
+            (name, f"{name}, which Harvest {self.api_version} needs") for name in needed if getattr(self, name) is None
+        ]
+        faults += [
+            (name, f"nothing here, since Harvest {self.api_version} has no {name}")
+            for name in foreign
+            if getattr(self, name) is not None
+        ]
+        if faults:
+            raise _faulty(faults)
         return self
 
 
@@ -205,6 +214,20 @@ class AccountFile(_Shape):
             self.coderbyte.settings if self.coderbyte else {}
         )
         return self.settings | own
+
+    def references(self) -> list[tuple[tuple[str | int, ...], str]]:
+        """Return what stands where a secret may be named, with the path of its field."""
+        found: list[tuple[tuple[str | int, ...], str | None]] = []
+        if self.greenhouse is not None:
+            names = ("client_id", "client_secret", "api_key", "webhook_secret")
+            found += [(("greenhouse", name), getattr(self.greenhouse, name)) for name in names]
+        if self.coderbyte is not None:
+            found.append((("coderbyte", "api_key"), self.coderbyte.api_key))
+            found += [
+                (("coderbyte", "accepted_webhook_keys", index), key)
+                for index, key in enumerate(self.coderbyte.accepted_webhook_keys)
+            ]
+        return [(loc, reference) for loc, reference in found if reference is not None]
 
 
 def resolve(reference: str, environ: Mapping[str, str], folder: Path) -> str:

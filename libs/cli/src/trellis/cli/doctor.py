@@ -102,21 +102,12 @@ async def _of_broker(skipped: list[str]) -> list[Finding]:
 
 def _of_references(file: AccountFile, folder: Path, environ: Mapping[str, str]) -> list[Finding]:
     found = []
-    for reference in dict.fromkeys(_references(file)):
+    for reference in dict.fromkeys(reference for _, reference in file.references()):
         try:
             resolve(reference, environ, folder)
         except InputError as error:
             found.append(diagnosis.reference_missing(reference, error.expected, error.remedy))
     return found
-
-
-def _references(file: AccountFile) -> list[str]:
-    references: list[str | None] = []
-    if file.greenhouse is not None:
-        references += [file.greenhouse.client_id, file.greenhouse.client_secret, file.greenhouse.webhook_secret]
-    if file.coderbyte is not None:
-        references += [file.coderbyte.api_key, *file.coderbyte.accepted_webhook_keys]
-    return [reference for reference in references if reference is not None]
 
 
 # -- what the services see

@@ -101,7 +101,7 @@ def topology() -> None:
 @click.option("--dry-run", is_flag=True, help="Print what would change and change nothing.")
 def apply(path: Path, *, dry_run: bool) -> None:
     """Bring one account to what its file says."""
-    file = read(path)
+    file = read(path, os.environ)
     changes = _with_clients(lambda found: apply_file(found, file, path.parent, dry_run=dry_run))
     for change in changes:
         click.echo(("would change: " if dry_run else "") + change)

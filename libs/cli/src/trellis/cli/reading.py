@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
-from trellis.cli.account_file import AccountFile
+from trellis.cli.account_file import AccountFile, resolve
 from trellis.cli.yaml_text import MOST_BYTES, YamlFault, load, plain
-from trellis.common.errors import PermanentError
+from trellis.common.errors import InputError, PermanentError
 
 _REMEDIES = {
     "extra_forbidden": "remove it, or see `trellis schema` for the fields that are known",
@@ -24,8 +26,10 @@ class FileError(PermanentError):
     """The file is wrong; the message has a line per fault."""
 
 
-def read(path: Path) -> AccountFile:
+def read(path: Path, environ: Mapping[str, str] | None = None) -> AccountFile:
     """Return the account in the file at *path*; `-` is the standard input.
+
+    With *environ*, what the file names by reference must be there too.
 
     Raises:
         FileError: It cannot be read, is no YAML, or does not fit; each fault on a line `file:line:column: …`.
@@ -37,9 +41,24 @@ def read(path: Path) -> AccountFile:
         place = f"{path}" if fault.line is None else f"{path}:{fault.line + 1}:{fault.column + 1}"
         raise FileError(f"{place}: {fault.expected}") from None
     try:
-        return AccountFile.model_validate(given)
+        file = AccountFile.model_validate(given)
     except ValidationError as error:
         raise FileError(_explained(path, raw, error)) from None
+    if environ is not None:
+        _check_references(path, raw, file, environ)
+    return file
+
+
+def _check_references(path: Path, raw: CommentedMap, file: AccountFile, environ: Mapping[str, str]) -> None:
+    lines = []
+    for loc, reference in file.references():
+        try:
+            resolve(reference, environ, path.parent)
+        except InputError as error:
+            line, column, field = _place(raw, loc, missing=False)
+            lines.append(f"{path}:{line}:{column}: {field}: {error}")
+    if lines:
+        raise FileError("\n".join(lines))
 
 
 def _text(path: Path) -> str:
@@ -60,24 +79,24 @@ def _text(path: Path) -> str:
 def _explained(path: Path, raw: CommentedMap, error: ValidationError) -> str:
     lines = []
     seen: set[tuple[int, int, str]] = set()
-    for fault in error.errors(include_input=False, include_url=False, include_context=False):
-        loc, message = _one_setting(fault["loc"], fault["msg"])
-        line, column, field = _place(raw, loc, missing=fault["type"] == "missing")
-        expected = _expected(fault["type"], message)
-        if (line, column, expected) in seen:
-            continue
-        seen.add((line, column, expected))
-        remedy = _REMEDIES.get(fault["type"])
-        lines.append(f"{path}:{line}:{column}: {field}: {expected}" + (f"; {remedy}" if remedy else ""))
+    for fault in error.errors(include_input=False, include_url=False):
+        kind = fault["type"]
+        for loc, message in _single(fault):
+            line, column, field = _place(raw, loc, missing=kind == "missing")
+            expected = _expected(kind, message)
+            if (line, column, expected) in seen:
+                continue
+            seen.add((line, column, expected))
+            remedy = _REMEDIES.get(kind)
+            lines.append(f"{path}:{line}:{column}: {field}: {expected}" + (f"; {remedy}" if remedy else ""))
     return "\n".join(lines)
 
 
-def _one_setting(loc: tuple[int | str, ...], message: str) -> tuple[tuple[int | str, ...], str]:
-    """Point at the one field that a fault of a `settings` mapping, or of Greenhouse's connection, names."""
-    name, colon, rest = message.removeprefix("Value error, ").partition(": ")
-    if loc and loc[-1] in ("settings", "greenhouse") and colon:
-        return (*loc, name), f"Value error, {rest}"
-    return loc, message
+def _single(fault: ErrorDetails) -> list[tuple[tuple[int | str, ...], str]]:
+    """Return the faults that stand in *fault*, each with its place: one, or those of the fields of a mapping."""
+    if fault["type"] == "fields":
+        return [((*fault["loc"], name), message) for name, message in fault["ctx"]["faults"]]
+    return [(fault["loc"], fault["msg"])]
 
 
 def _expected(kind: str, message: str) -> str:

@@ -69,7 +69,9 @@ GREENHOUSE: Final = (
         ("auto", "job_interview_stage", "application_stage"),
         "which id does a move's from_stage_id take? auto tries both and remembers",
     ),
-    _choice("v3.transfer_with_stage", _G, ("two_steps", "one_call"), "may a transfer name the stage?"),
+    _choice(
+        "v3.transfer_with_stage", _G, ("two_steps", "one_call"), "may a transfer name the stage? Nothing transfers yet"
+    ),
     _choice("v3.reads_as", _G, ("service_user", "credential_account"), "as whom are lists read?"),
     _choice("v3.introspect", _G, ("try", "off"), "is the token's introspection there?"),
     _choice("note.visibility", _G, ("public", "private", "admin_only"), "who sees our notes?"),
@@ -83,7 +85,7 @@ GREENHOUSE: Final = (
         "hosts to which a report's link in a note may lead, subdomains included",
     ),
     _number("verify.second_read_s", _G, 30, "how long after a write may a reading still show the old?"),
-    _bool("note.on_withdraw", _G, False, "the one note after a person's act"),
+    _bool("note.on_withdraw", _G, False, "the one note after a person's act; nothing is withdrawn yet"),
     _number("reconcile.interval", _G, 600, "how often Greenhouse is compared with the log", 1),
     _number("reconcile.overlap", _G, 600, "how far two comparisons overlap"),
     _choice("reconcile.field", _G, ("both", "updated_at", "last_activity_at"), "which time does a move touch?"),
@@ -93,7 +95,12 @@ GREENHOUSE: Final = (
     _number("rate.share", _G, 0.6, "which part of the rate limit is ours?", 0.05),
     _number("rate.start_limit", _G, 20, "calls a window until headers are seen", 1),
     _bool("invite.allow_private", _G, False, "may private candidates and those not to be mailed be invited?"),
-    _choice("hook.stage_match", _I, ("id_then_name", "id"), "are stage ids the same in webhooks and in Harvest?"),
+    _choice(
+        "hook.stage_match",
+        _I,
+        ("id_then_name", "id"),
+        "are stage ids the same in webhooks and in Harvest? No part asks it: name stages as webhooks do",
+    ),
     _bool("hook.new_application_is_entry", _I, True, "does a new application count as entering its stage?"),
     _number("hook.read_timeout_s", _I, 10, "a request not wholly received by then is closed", 0.05),
     _number("credential.retry_s", (*_G, *_A), 60, "how soon a mended credential is noticed", 0.05),
@@ -126,7 +133,7 @@ CODERBYTE: Final = (
     _number("invite.poll_interval", _A, 21600, "how often an open invite is polled, in case a webhook was lost", 0.05),
     _number("rate.max_per_second", _A, 2, "calls a second; no limit is published", 0.1),
     _number("rate.concurrency", _A, 2, "calls at once", 1),
-    _bool("interviews.enabled", _A, False, "are there interview routes?"),
+    _bool("interviews.enabled", _A, False, "are there interview routes? Only false is taken yet"),
     _bool("note.include_report_link", _A, True, "report links can be read by anyone who has them"),
     Setting(
         "cap.invites_per_hour",
