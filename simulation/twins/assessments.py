@@ -11,6 +11,7 @@ from uuid import UUID
 
 from simulation.twins.memory import NEVER, Row, Session, Transaction, is_free, tx
 from trellis.assessments.adapters.coderbyte import Organization, RawReport
+from trellis.assessments.adapters.invite_links import InviteLink
 from trellis.assessments.adapters.invite_store import AttachedInvite, NewInvite, StoredInvite
 from trellis.assessments.adapters.result_store import DueReading, StoredResult
 from trellis.assessments.adapters.signal_store import UnmatchedSignal
@@ -147,6 +148,25 @@ class MemoryInvites:
         row = _own(opened, account, command)
         if row is not None and row["erased_at"] is None:
             opened.put("invite", command, row | {"link": link})
+
+    async def links(self, connection: Connection, account: AccountId, application: ApplicationId) -> list[InviteLink]:
+        """See `Invites.links`."""
+        opened = tx(connection)
+        await opened.statement("invite links")
+        rows = [
+            row
+            for _, row in opened.rows("invite")
+            if (row["account"], row["application_id"]) == (account, application) and row["link"] is not None
+        ]
+        return [
+            InviteLink(
+                command_id=row["command_id"],
+                visit=row["visit"],
+                assessment_id=row["assessment_id"],
+                link=row["link"].decode(),
+            )
+            for row in sorted(rows, key=lambda row: (row["prepared_at"], row["command_id"]))
+        ]
 
     async def advance(self, connection: Connection, account: AccountId, command: UUID, progress: Progress) -> bool:
         """See `Invites.advance`."""

@@ -20,6 +20,7 @@ from tests.contract.stores.races import meanwhile
 
 from trellis.assessments.adapters.coderbyte import Organization
 from trellis.assessments.adapters.connection_store import ConnectionStore, Wanted
+from trellis.assessments.adapters.invite_links import InviteLink
 from trellis.assessments.adapters.invite_store import AttachedInvite, InviteStore, NewInvite, StoredInvite
 from trellis.assessments.adapters.result_store import DueReading, ResultStore
 from trellis.assessments.adapters.signal_store import PeopleStore, SignalStore
@@ -202,6 +203,24 @@ class TestInvites:
         assert await kept.run(kept.invites, "address", found) == "jane@mail.example"
         assert await kept.find(new, GLOBEX) is None
         assert await kept.known(account=GLOBEX) == []
+
+    async def test_a_private_link_is_told_by_application_to_its_account_until_its_person_is_erased(
+        self, kept: Kept
+    ) -> None:
+        without = await kept.prepare(invite(visit="n2"))
+        new = await kept.prepare(invite())
+        await kept.run(kept.invites, "remember_link", GLOBEX, without.command_id, b"https://c.example/other")
+        await kept.run(kept.invites, "remember_link", ACME, new.command_id, b"https://c.example/t?k=1")
+        (found,) = await kept.run(kept.invites, "links", ACME, ApplicationId(1))
+        assert found == InviteLink(
+            command_id=new.command_id, visit=Visit("n1"), assessment_id=TEST, link="https://c.example/t?k=1"
+        )
+        assert await kept.run(kept.invites, "links", GLOBEX, ApplicationId(1)) == []
+        assert await kept.run(kept.invites, "links", ACME, ApplicationId(2)) == []
+        await kept.run(kept.people, "merge", ACME, JANE, JOHN)
+        assert await kept.run(kept.invites, "links", ACME, ApplicationId(1)) == [found]
+        await kept.run(kept.people, "erase", ACME, JOHN, [])
+        assert await kept.run(kept.invites, "links", ACME, ApplicationId(1)) == []
 
     async def test_what_is_rolled_back_was_never_there(self, kept: Kept) -> None:
         new = invite(poll_after=NOW)

@@ -352,6 +352,7 @@ async def test_link_only_sends_no_mail_of_coderbytes(bench: Bench) -> None:
     await bench.take(command)
     await bench.run(rounds=2)
     assert (await bench.state(command), bench.mails(), len(bench.twin.invites)) == ("done", 0, 1)
+    assert "hand the link over" in await bench.cause(command)
 
 
 # -- a process that dies

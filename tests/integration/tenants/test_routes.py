@@ -117,6 +117,7 @@ async def test_the_same_walk_by_the_account_itself_tells_and_changes_much(walk: 
                     changing.add(f"{method} {part}")
     assert telling >= {
         "assessments /applications/{application}/intents",
+        "assessments /applications/{id}/invite-links",
         "assessments /applications/{id}/results",
         "assessments /connection",
         "assessments /parked",

@@ -201,6 +201,7 @@ class Walk:
                 VICTIM,
             )
         await self._fill_the_rest()
+        await self._link()
 
     async def _apply(self, account: AccountId) -> None:
         mine = MARK if account == VICTIM else "intruder-organization"
@@ -231,6 +232,18 @@ class Walk:
         async with transaction(self.installation.services["assessments"].pool) as connection:
             subject = f"candidate:{CANDIDATE}"
             return await Sealer(self.installation.keyring).seal(connection, VICTIM, subject, raw, place)
+
+    async def _link(self) -> None:
+        """Give the victim's invite a private link that bears the mark."""
+        link, place = f"https://coderbyte.com/{MARK}".encode(), f"invite.link:{COMMANDS[Action.INVITE]}"
+        async with transaction(self.installation.services["assessments"].pool) as connection:
+            sealer, subject = Sealer(self.installation.keyring), f"candidate:{CANDIDATE}"
+            sealed = await sealer.seal(connection, VICTIM, subject, link, place)
+        await self.installation.eyes.execute(
+            "update assessments.invite set link = $1, erased_at = null where command_id = $2",
+            sealed,
+            COMMANDS[Action.INVITE],
+        )
 
     async def _fill_the_rest(self) -> None:
         """Give the victim a row in every table that has none yet, so that a new table is walked too."""

@@ -317,6 +317,8 @@ def test_the_edges_of_a_success() -> None:
         body = json.dumps({"status": "success", "data": {"candidates": candidates}}).encode()
         assert isinstance(classify(Answered(status=200, body=body), WHO, NOW), Ambiguous)
     assert classify(Answered(status=200, body=OK), WHO, NOW).reason == "Coderbyte took the invite"
+    unmailed = classify(Answered(status=200, body=OK), WHO, NOW, mailed=False)
+    assert isinstance(unmailed, Succeeded) and "hand the link over" in unmailed.reason
 
 
 @pytest.mark.parametrize(

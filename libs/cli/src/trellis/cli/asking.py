@@ -188,6 +188,13 @@ async def order(
     return str(answer["visit"])
 
 
+async def invite_links(clients: Clients, account: str, application: int) -> list[dict[str, Any]]:
+    """Return the private links of an application's invites, the oldest first."""
+    path = f"/internal/v1/accounts/{account}/applications/{application}/invite-links"
+    answer = await clients["assessments"].call("GET", path)
+    return list(answer["links"])
+
+
 async def reconciliation(clients: Clients, account: str) -> dict[str, Any]:
     """Return how far *account* was compared with Greenhouse.
 

@@ -14,6 +14,25 @@ from trellis.common.errors import PermanentError
 _KINDS = {"started": "an assessment begun", "completed": "a result", "reviewed": "a reviewed result"}
 
 
+@click.command("invite-links")
+@click.argument("application", type=int)
+@click.option("--account", required=True)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def invite_links(application: int, account: str, *, as_json: bool) -> None:
+    """Print the private links of APPLICATION's invites, to hand over where Coderbyte mails nobody.
+
+    Whoever has a link can take the assessment with it.
+    """
+    rows = with_clients(lambda found: asking.invite_links(found, account, application))
+    if as_json:
+        click.echo(json.dumps(rows))
+        return
+    for row in rows:
+        click.echo(f"{row['assessment_id']} in stage visit {row['visit']}: {row['link']}")
+    if not rows:
+        click.echo(f"no link is known of application {application}'s invites")
+
+
 @click.group()
 def unmatched() -> None:
     """What Coderbyte told that matches no invite: see it, and say whose it is."""

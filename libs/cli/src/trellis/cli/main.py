@@ -313,6 +313,7 @@ def offers_accept(applications: tuple[int, ...], account: str) -> None:
         click.echo(f"application {application}: {words}")
 
 
+cli.add_command(hands.invite_links)
 cli.add_command(hands.unmatched)
 
 

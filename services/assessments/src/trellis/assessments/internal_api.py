@@ -2,7 +2,8 @@
 
 Every route is bound to an account. Errors are `{"error", "field", "expected", "remedy"}` with 400 (not
 JSON) or 422 (wrong in itself); 503 while the database or Coderbyte is away. No answer holds an address, a
-name, a secret or a report; `reports/link` alone answers with a link, for the note that may carry it.
+name, a secret or a report; a link is told by `reports/link` for the note that may carry it, and by
+`invite-links` for a person.
 """
 
 from __future__ import annotations
@@ -120,6 +121,13 @@ class Api:
         async with acquired(self.pool) as connection:
             return answer({"results": await self.publisher.results.of_application(connection, account, application)})
 
+    async def invite_links(self, request: web.Request) -> web.Response:
+        """Tell the private links of an application's invites, for a person to hand over."""
+        account, application = account_of(request), application_of(request.match_info["id"], "id")
+        async with acquired(self.pool) as connection:
+            found = await self.publisher.invites.links(connection, account, application)
+        return answer({"links": [asdict(item) for item in found]})
+
     async def report_link(self, request: web.Request) -> web.Response:
         """Tell the link of a report; null when the account wants none in notes, or none is known."""
         account = account_of(request)
@@ -189,6 +197,7 @@ def application(api: Api, keyring: Keyring) -> web.Application:
     app.router.add_get(f"{ACCOUNT_PREFIX}/connection", api.get_connection)
     app.router.add_get(f"{ACCOUNT_PREFIX}/assessments", api.assessments)
     app.router.add_get(f"{ACCOUNT_PREFIX}/applications/{{id}}/results", api.results)
+    app.router.add_get(f"{ACCOUNT_PREFIX}/applications/{{id}}/invite-links", api.invite_links)
     app.router.add_get(f"{ACCOUNT_PREFIX}/reports/link", api.report_link)
     app.router.add_get(f"{ACCOUNT_PREFIX}/unmatched", api.unmatched)
     app.router.add_get(f"{ACCOUNT_PREFIX}/status", api.status)

@@ -274,7 +274,7 @@ class InviteEffect:
             return NotExecuted(reason="there is no request to send")
         before = request.request.read_at + READING_SECONDS
         seen = await self._gateway.invite(request.organization, request.request, before=before)
-        return classify(seen, request.request.address, self._clock.now())
+        return classify(seen, request.request.address, self._clock.now(), mailed=not request.request.skip_send)
 
     async def remember(self, connection: Connection, intent: Intent, private: bytes) -> None:
         """Keep the private link in the transaction that records the outcome."""

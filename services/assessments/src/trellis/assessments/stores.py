@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from trellis.assessments.adapters.coderbyte import Organization, RawReport
+from trellis.assessments.adapters.invite_links import InviteLink
 from trellis.assessments.adapters.invite_store import AttachedInvite, NewInvite, StoredInvite
 from trellis.assessments.adapters.result_store import DueReading, StoredResult
 from trellis.assessments.adapters.signal_store import UnmatchedSignal
@@ -64,6 +65,9 @@ class Invites(Protocol):
 
     async def remember_link(self, connection: Connection, account: AccountId, command: UUID, link: bytes) -> None:
         """Keep the private link of an invite that was taken, sealed."""
+
+    async def links(self, connection: Connection, account: AccountId, application: ApplicationId) -> list[InviteLink]:
+        """Return the private links of an application's invites, oldest first; none of an erased person."""
 
     async def advance(self, connection: Connection, account: AccountId, command: UUID, progress: Progress) -> bool:
         """Bring an invite on to *progress*; False when it is there or further already."""

@@ -112,7 +112,12 @@ CODERBYTE: Final = (
     _text("paths.report", _A, "/organization/candidates/{email}/{assessment_id}", "the route of reports"),
     _choice("webhook.key_encoding", _I, ("utf8", "base64"), "is the API key the HMAC key as it is?"),
     _bool("webhook.require_exp", _I, False, "do the tokens carry exp?"),
-    _choice("invite.delivery", _A, ("coderbyte_email", "link_only"), "does skip_send work?"),
+    _choice(
+        "invite.delivery",
+        _A,
+        ("coderbyte_email", "link_only"),
+        "who writes to the candidate? link_only: a person, by `trellis invite-links`",
+    ),
     _choice("invite.internal_id_mode", _A, ("off", "parenthesised"), "does the API take an internal id?"),
     _choice("invite.duplicate_behaviour", _A, ("new_mail", "same_link", "error"), "what does a repeated invite do?"),
     _choice("invite.on_unknown", _A, ("hold", "resend_once"), "may an unanswered invite be sent again?"),

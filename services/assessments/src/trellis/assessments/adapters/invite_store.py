@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 from uuid import UUID
 
+from trellis.assessments.adapters.invite_links import InviteLink, link_place, open_links
 from trellis.assessments.domain.correlation import KnownInvite, Progress
 from trellis.common.contracts.facts import AssessmentSignalled
 from trellis.common.contracts.identifiers import (
@@ -248,6 +249,10 @@ class InviteStore:
             "update invite set link = $3 where account_id = $1 and command_id = $2", account, command, sealed
         )
 
+    async def links(self, connection: Connection, account: AccountId, application: ApplicationId) -> list[InviteLink]:
+        """Return the private links of an application's invites, oldest first; none of an erased person."""
+        return await open_links(self._sealer, connection, account, application)
+
     # -- afterwards
 
     async def advance(self, connection: Connection, account: AccountId, command: UUID, progress: Progress) -> bool:
@@ -347,11 +352,6 @@ class InviteStore:
 def address_place(command: UUID) -> str:
     """Return where a sealed address stands."""
     return f"invite.address:{command}"
-
-
-def link_place(command: UUID) -> str:
-    """Return where a sealed private link stands."""
-    return f"invite.link:{command}"
 
 
 def _known(row: Any) -> KnownInvite:

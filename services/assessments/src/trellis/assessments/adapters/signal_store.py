@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from trellis.assessments.adapters.invite_store import address_place, link_place
+from trellis.assessments.adapters.invite_links import link_place
+from trellis.assessments.adapters.invite_store import address_place
 from trellis.assessments.adapters.result_store import report_place
 from trellis.assessments.domain.suggesting import Asked, Signal
 from trellis.common.contracts.facts import AssessmentSignalled, SignalKind

@@ -191,13 +191,14 @@ class Lost:
 Seen = Answered | NeverLeft | Lost
 
 
-def classify(seen: Seen, address: str, now: datetime) -> Answer:
+def classify(seen: Seen, address: str, now: datetime, *, mailed: bool = True) -> Answer:
     """Return what *seen* proves of the invite.
 
     Args:
         seen: The answer or the lack of it.
         address: Taken out of what the vendor says before anyone reads it.
         now: For a `Retry-After` that is a date.
+        mailed: Whether Coderbyte was asked to write to the candidate, and not for the link alone.
     """
     match seen:
         case NeverLeft(reason=reason):
@@ -205,14 +206,14 @@ def classify(seen: Seen, address: str, now: datetime) -> Answer:
         case Lost(reason=reason):
             return Ambiguous(reason=f"no answer from Coderbyte ({reason})")
         case Answered():
-            return _classify_answer(seen, address, now)
+            return _classify_answer(seen, address, now, mailed=mailed)
 
 
-def _classify_answer(answer: Answered, address: str, now: datetime) -> Answer:
+def _classify_answer(answer: Answered, address: str, now: datetime, *, mailed: bool) -> Answer:
     status, wait = answer.status, parse_retry_after(answer.retry_after, now)
     said = f"Coderbyte answered {status}"
     if 200 <= status < 300:
-        return _classify_success(answer, said)
+        return _classify_success(answer, said, mailed=mailed)
     if status in (401, 403):
         return Unauthorized(reason=f"{said}: it rejects the API key", remedy=CREDENTIAL_REMEDY)
     if status == 429 or (status == 503 and wait is not None):
@@ -230,7 +231,10 @@ def _classify_answer(answer: Answered, address: str, now: datetime) -> Answer:
     return Ambiguous(reason=f"{said}, which proves nothing", request_id=answer.request_id)
 
 
-def _classify_success(answer: Answered, said: str) -> Answer:
+_TO_HAND_OVER: Final = "Coderbyte took the invite and mails nobody: hand the link over (`trellis invite-links`)"
+
+
+def _classify_success(answer: Answered, said: str, *, mailed: bool) -> Answer:
     data = success_data(answer.body)
     if not isinstance(data, Mapping):
         return Ambiguous(reason=f"{said} without the body of a success", request_id=answer.request_id)
@@ -239,7 +243,7 @@ def _classify_success(answer: Answered, said: str) -> Answer:
         return Ambiguous(reason=f"{said} and names no candidate as invited", request_id=answer.request_id)
     link = as_text(entries[0].get("url")) if isinstance(entries[0], Mapping) else None
     return Succeeded(
-        reason="Coderbyte took the invite",
+        reason="Coderbyte took the invite" if mailed else _TO_HAND_OVER,
         request_id=answer.request_id,
         private=None if link is None else link.encode(),
     )
