@@ -60,6 +60,7 @@ EXCEPTED: Final[dict[str, str]] = {
     **dict.fromkeys(("waiting + evidence", "parked + evidence"), _LATE),
     **dict.fromkeys(("unknown + overtaken", "unknown + blocked"), "rare: it is overtaken while it is looked up"),
     **dict.fromkeys(("waiting + dropped", "in_doubt + resent", "in_doubt + dropped", "parked + dropped"), _PERSON),
+    **dict.fromkeys([f"{state} + withdrawn" for state in ("attempting", "unknown", "in_doubt", "parked")], _PERSON),
     **dict.fromkeys(("waiting + restored", "parked + restored"), "no database of a history is restored"),
 }
 """What some hundred histories need not meet, with the reason."""

@@ -14,8 +14,9 @@ from uuid import UUID
 from simulation.oracle_of_orders import orders
 from simulation.patching import EPOCH
 from simulation.plan import ACT_WITHIN_SECONDS
+from trellis.common.contracts.commands import BY_HAND
 from trellis.common.contracts.envelope import decode
-from trellis.common.contracts.facts import ApplicationStatus, FoundBy
+from trellis.common.contracts.facts import ApplicationStatus, FoundBy, Order
 from trellis.common.contracts.identifiers import AccountId, ApplicationId, note_marker, stream_id
 from trellis.common.ledger.states import FINAL, State
 from trellis.common.store.inbox import keys_of
@@ -39,7 +40,6 @@ CODING, AFTER_CODING = "Coding Assessment", "Onsite"
 def judge(world: World) -> list[str]:
     """Return every broken promise, each with what broke it."""
     return [
-        *_one_invite(world),
         *_nothing_lost(world),
         *_one_effect(world),
         *_recruiter_wins(world),
@@ -57,13 +57,6 @@ def judge(world: World) -> list[str]:
         *orders(world),
         *_nothing_kept(world),
     ]
-
-
-def _one_invite(world: World) -> Iterator[str]:
-    made = Counter((done.account, done.application) for done in world.done if done.kind == "invite")
-    for (account, application), count in made.items():
-        if count > 1:
-            yield f"P1: {count} invites reached the vendor for application {application} of {account}"
 
 
 def _nothing_lost(world: World) -> Iterator[str]:
@@ -222,6 +215,7 @@ def _settled_first(world: World) -> Iterator[str]:
         for event in _log(world, stream):
             if (
                 isinstance(event.event, e.InviteRequested)
+                and event.event.workflow != BY_HAND
                 and _seconds(event.recorded_at) < stays[0] + world.settle_seconds - 0.01
             ):
                 yield f"P4: {state.application_id} of {state.account} was invited before its settle time was over"
@@ -376,6 +370,13 @@ def _people_are_obeyed(world: World) -> Iterator[str]:
         for row in world.memories["workflow"].table("event").values()
         if isinstance(row["recorded"].event, e.InviteRequested | e.AttachRequested)
     }
+    excused = {
+        (row["account"], row["stream"])
+        for row in world.memories["workflow"].table("event").values()
+        if isinstance(event := row["recorded"].event, e.OrderTaken)
+        and event.order is Order.EXCUSE
+        and not event.refused
+    }
     offered = {
         (row["account"], row["stream"]): _seconds(row["recorded"].handled_at)
         for row in world.memories["workflow"].table("event").values()
@@ -398,5 +399,5 @@ def _people_are_obeyed(world: World) -> Iterator[str]:
                 and (offered[key] > entered + ACT_WITHIN_SECONDS or _came_back_soon(world, account, application))
             ):
                 continue
-            if stands and key not in asked:
+            if stands and key not in asked and key not in excused:
                 yield f"P5: application {application} of {account} stands in {CODING}, and no invite was asked for"

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
+from trellis.assessments.withdrawing import NEVER_LEFT
+from trellis.common.contracts.commands import BY_HAND
+from trellis.common.contracts.identifiers import AccountId, AssessmentId, stream_id
 from trellis.common.contracts.outcomes import OutcomeState
 from trellis.workflow.domain import events as e
 
@@ -14,7 +19,59 @@ if TYPE_CHECKING:
 
 def orders(world: World) -> Iterator[str]:
     """Return every broken promise about orders."""
+    yield from _one_invite(world)
+    yield from _withdrawn_stay_away(world)
     yield from _attached_results_arrive(world)
+
+
+def _invites_asked(world: World) -> Counter[tuple[AccountId, UUID, AssessmentId]]:
+    """Return how many invites may reach the vendor: one by rules over all visits, and each that a person ordered."""
+    by_rule = set()
+    found = Counter[tuple[AccountId, UUID, AssessmentId]]()
+    for row in world.memories["workflow"].table("event").values():
+        event = row["recorded"].event
+        if isinstance(event, e.InviteRequested):
+            key = row["account"], row["stream"], event.assessment_id
+            if event.workflow == BY_HAND:
+                found[key] += 1
+            else:
+                by_rule.add(key)
+    found.update(by_rule)
+    return found
+
+
+def _one_invite(world: World) -> Iterator[str]:
+    asked = _invites_asked(world)
+    made = Counter((done.account, done.application, done.assessment) for done in world.done if done.kind == "invite")
+    for (account, application, assessment), count in made.items():
+        if assessment is None or count > asked[account, stream_id(account, application), assessment]:
+            yield f"P1: {count} invites to {assessment} reached the vendor for application {application} of {account}"
+
+
+def _withdrawn_stay_away(world: World) -> Iterator[str]:
+    """Every withdrawal ends, and what was told never to go out did not."""
+    asked: Counter[Any] = Counter()
+    made = {
+        (done.account, stream_id(done.account, done.application), done.assessment)
+        for done in world.done
+        if done.kind == "invite"
+    }
+    settled: dict[Any, str] = {}
+    withdrawn = []
+    for row in world.memories["workflow"].table("event").values():
+        event = row["recorded"].event
+        if isinstance(event, e.EffectSettled):
+            settled[event.command_id] = event.reason
+        elif isinstance(event, e.InviteRequested):
+            asked[row["account"], row["stream"], event.assessment_id] += 1
+        elif isinstance(event, e.WithdrawRequested):
+            withdrawn.append((row["account"], row["stream"], event))
+    for account, stream, event in withdrawn:
+        said, key = settled.get(event.command_id), (account, stream, event.assessment_id)
+        if said is None:
+            yield f"P5: an invite was to be withdrawn by {event.command_id} of {account}, and nothing says what came of it"
+        elif said == NEVER_LEFT and key in made and asked[key] == 1:
+            yield f"P1: an invite of {account} to {event.assessment_id} was told never to go out, and reached the vendor"
 
 
 def _attached_results_arrive(world: World) -> Iterator[str]:

@@ -15,6 +15,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from simulation.planted_orders import no_tombstone, sent_again
 from simulation.process import CURRENT
 from simulation.twins import ledger as twin
 from simulation.twins.assessments import MemoryPeople
@@ -439,6 +440,8 @@ def _own_clock(put: _Put) -> None:
 
 
 BUGS = (
+    Bug(name="withdrawal without tombstone", within=600, patch=no_tombstone),
+    Bug(name="each order to send an invite of its own", within=120, patch=sent_again),
     Bug(name="look-up skipped", within=40, patch=_look_up_skipped),
     Bug(name="cannot tell treated as absent", within=60, patch=_cannot_tell_is_absent),
     Bug(name="no answer treated as not executed", within=40, patch=_ambiguous_is_not_executed),

@@ -64,6 +64,7 @@ class Done:
     left_at: float
     detail: str
     stage: StageId | None = None
+    assessment: AssessmentId | None = None
 
 
 def at_once(work: Coroutine[Any, Any, _T]) -> _T:
@@ -268,7 +269,7 @@ class SimulatedCoderbyte:
         def arrive() -> None:
             seen = at_once(world.coderbytes[account].invite(organization, request))
             if isinstance(seen, c.Answered) and seen.status < 300:
-                world.invited(account, request.address, left_at)
+                world.invited(account, request, left_at)
             if not arrived.done():
                 arrived.set_result(seen)
 

@@ -26,15 +26,23 @@ from simulation.vendors import Done
 from simulation.webhooks import ENDPOINTS
 from trellis.assessments.adapters.coderbyte import Organization
 from trellis.assessments.domain import options
+from trellis.assessments.domain.invites import InviteRequest
 from trellis.common.contracts.commands import Action
 from trellis.common.contracts.envelope import Envelope
-from trellis.common.contracts.identifiers import AccountId, ApplicationId, CandidateId, StageId, note_marker
+from trellis.common.contracts.identifiers import (
+    AccountId,
+    ApplicationId,
+    AssessmentId,
+    CandidateId,
+    StageId,
+    note_marker,
+)
 from trellis.common.ledger.states import Occurrence, State
 from trellis.common.runtime.keyring import Keyring, NamedKey
 from trellis.greenhouse_actions.connection import Connection, ConnectionSettings
 
 ACCOUNTS = (AccountId("acme"), AccountId("globex"))
-TEST = "backend-1"
+TEST, OTHER_TEST = "backend-1", "frontend-1"
 KEYRING = Keyring(
     keys=(NamedKey("k1", b"k" * 32),), address_hash_key=b"a" * 32, service_token_keys=(NamedKey("s1", b"s" * 32),)
 )
@@ -111,6 +119,7 @@ class World:
         self.connections = {account: _connection(account) for account in ACCOUNTS}
         for twin in self.coderbytes.values():
             twin.add_assessment(TEST)
+            twin.add_assessment(OTHER_TEST)
             twin.switches["lookup.lists_pending_invites"] = self.lists_pending
         workflow = definition(self.settle_seconds)
         self.versions = {(workflow.name, workflow.version): workflow}
@@ -213,11 +222,15 @@ class World:
         """Hear of a move of ours, as Greenhouse's webhook tells of it."""
         self.on_moved(account, application)
 
-    def invited(self, account: AccountId, address: str, left_at: float) -> None:
+    def invited(self, account: AccountId, request: InviteRequest, left_at: float) -> None:
         """Hear of an invite that Coderbyte took."""
+        address, test = request.address, AssessmentId(request.assessment_url.rsplit(":", 1)[-1])
         ident = ApplicationId(int(address.split("+")[1].split("@")[0]))
-        self.did(Done(account=account, kind="invite", application=ident, left_at=left_at, detail=address))
-        self.on_invited(account, address)
+        self.did(
+            Done(account=account, kind="invite", application=ident, left_at=left_at, detail=address, assessment=test)
+        )
+        if test == TEST:
+            self.on_invited(account, address)
 
     def happened(self, row: Row) -> bool:
         """Whether the effect of a ledger row was carried out, as a person finds who looks into the vendor's pages."""
@@ -226,6 +239,7 @@ class World:
         return any(
             (done.account, done.kind, done.application) == (row["account"], kind, row["application_id"])
             and (kind != "note" or done.detail == marker)
+            and (kind != "invite" or done.assessment == row["command"].assessment_id)
             for done in self.done
         )
 

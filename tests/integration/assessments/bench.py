@@ -25,7 +25,7 @@ from trellis.assessments.internal_api import Api
 from trellis.assessments.inviting import InviteEffect
 from trellis.assessments.reports import Reports
 from trellis.assessments.results import SOURCE, ResultPublisher
-from trellis.common.contracts.commands import AttachResult, Origin, SendInvite
+from trellis.common.contracts.commands import AttachResult, Origin, SendInvite, WithdrawInvite
 from trellis.common.contracts.envelope import Envelope, Message, decode
 from trellis.common.contracts.facts import AssessmentSignalled, SignalKind
 from trellis.common.contracts.identifiers import (
@@ -188,6 +188,7 @@ class Bench:
         candidate: int | None = 100,
         assessment: str = TEST,
         account: AccountId = ACME,
+        workflow: str = "screen",
     ) -> Envelope:
         number = ApplicationId(application)
         command = SendInvite(
@@ -198,7 +199,7 @@ class Bench:
             visit=Visit(visit),
             stage_id=StageId(stage),
             assessment_id=AssessmentId(assessment),
-            origin=Origin(workflow="screen", version=1, rule="send", reason="entered the stage"),
+            origin=Origin(workflow=workflow, version=1, rule="send", reason="entered the stage"),
         )
         return self.envelope(command, account=account, ident=stable_id("m", command.command_id))
 
@@ -223,6 +224,14 @@ class Bench:
         )
         self.bodies.addresses[fact.sealed_body_id] = who
         return self.envelope(fact, account=account)
+
+    def withdraw(self, application: int = 1, **more: Any) -> Envelope:
+        """Return the command that withdraws the application's invite."""
+        invite = self.invite(application, **more).data
+        assert isinstance(invite, SendInvite)
+        ident = command_id(ACME, invite.application_id, invite.visit, "withdraw", invite.assessment_id)
+        command = WithdrawInvite(command_id=ident, application_id=invite.application_id, invite=invite)
+        return self.envelope(command)
 
     def attach(
         self,

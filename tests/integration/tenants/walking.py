@@ -57,7 +57,8 @@ BODIES: dict[tuple[str, str], list[dict[str, Any]]] = {
     ("PUT", "/internal/v1/accounts/{account}/workflows"): [{"workflows": [DOCUMENT]}, {"workflows": []}],
     ("POST", "/internal/v1/accounts/{account}/offers/{application}/accept"): [{}],
     ("POST", "/internal/v1/accounts/{account}/applications/{application}/orders"): [
-        {"order": "attach", "signal_id": str(uuid4()), "assessment_id": TEST}
+        {"order": "attach", "signal_id": str(uuid4()), "assessment_id": TEST},
+        {"order": "withdraw"},
     ],
     ("POST", "/internal/v1/accounts/{account}/intents/{id}/{order}"): [{"by": "x", "reason": "y"}],
     ("PUT", "/internal/v1/accounts/{account}/brakes"): [{"scope": "account"}, {"scope": "workflow", "name": "w"}],

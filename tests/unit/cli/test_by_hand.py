@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from trellis.cli.by_hand import told
+from trellis.cli.by_hand import invites_told, told
 
 ROW: dict[str, Any] = {
     "id": "5f0c",
@@ -22,6 +22,12 @@ def test_a_result_is_told_with_its_cause_and_what_speaks_for_whom() -> None:
         "  cause   no invite went to this address",
         "  maybe   application 7: one; another",
     ]
+
+
+def test_how_invites_stand_is_told_before_an_order() -> None:
+    assert invites_told(7, []) == ["application 7 has no invite"]
+    rows = [{"visit": "n1", "state": "parked", "cause": "no address"}, {"visit": "n2", "state": "done", "cause": ""}]
+    assert invites_told(7, rows) == ["invite of stage visit n1: parked: no address", "invite of stage visit n2: done"]
 
 
 def test_an_interview_of_nobody_says_so() -> None:

@@ -95,6 +95,8 @@ def successors(world: World, table: Table) -> Iterator[tuple[str, World]]:
         yield "mended", apply(world, table, Occurrence.MENDED, world.attempt)
     if world.state in (State.PARKED, State.IN_DOUBT):
         yield "dropped", apply(world, table, Occurrence.DROPPED, world.attempt)
+    if world.state not in FINAL:
+        yield "withdrawn by a person", apply(world, table, Occurrence.WITHDRAWN, world.attempt)
     if world.state is State.IN_DOUBT:
         yield "resent by a person", replace(apply(world, table, Occurrence.RESENT, world.attempt), resent=True)
         yield "confirmed by a person", replace(apply(world, table, Occurrence.CONFIRMED, world.attempt), confirmed=True)
@@ -172,6 +174,7 @@ LEADS: dict[Occurrence, dict[State, tuple[State, ...]]] = {
     Occurrence.RESENT: {State.WAITING: (State.PARKED, State.IN_DOUBT)},
     Occurrence.CONFIRMED: {State.DONE: (State.IN_DOUBT,)},
     Occurrence.DROPPED: {State.SUPERSEDED: (State.WAITING, State.PARKED, State.IN_DOUBT)},
+    Occurrence.WITHDRAWN: {State.SUPERSEDED: OPEN},
 }
 
 
@@ -188,7 +191,7 @@ def test_the_words_that_the_database_keeps_never_change() -> None:
     assert " ".join(State) == "waiting attempting unknown in_doubt parked done refused superseded"
     assert " ".join(Occurrence) == (
         "begun succeeded accepted not_executed rejected unmet ambiguous expired found absent cannot_tell evidence "
-        "overtaken blocked postponed restored mended resent confirmed dropped"
+        "overtaken blocked postponed restored mended resent confirmed dropped withdrawn"
     )
 
 

@@ -21,12 +21,14 @@ from tests.fakes.histories import (
 )
 
 from trellis.common.contracts import facts as f
-from trellis.common.contracts.commands import Action, AttachResult
+from trellis.common.contracts.commands import BY_HAND, Action, AttachResult, SendInvite, WithdrawInvite
 from trellis.common.contracts.facts import ApplicationStatus, Order
-from trellis.common.contracts.identifiers import AssessmentId, Visit, command_id
+from trellis.common.contracts.identifiers import AssessmentId, CommandId, Visit, command_id
 from trellis.common.contracts.outcomes import OutcomeState
 from trellis.workflow.domain import events as e
+from trellis.workflow.domain.decisions import SettleElapsed
 from trellis.workflow.domain.outgoing import commands_for
+from trellis.workflow.story import _steps
 
 SIGNAL = UUID(int=7)
 
@@ -104,6 +106,159 @@ class TestAttach:
         history.tell(result())
         history.tell(ordered(Order.ATTACH, TEST, signal=SIGNAL))
         assert "has a result" in refusal(history)
+
+
+OTHER = AssessmentId("frontend-1")
+
+
+def asked(history: History) -> list[tuple[str, str]]:
+    """The invites asked for, and the withdrawals, in order."""
+    kinds = {e.InviteRequested: "invite", e.WithdrawRequested: "withdraw"}
+    return [
+        (kinds[type(event)], event.assessment_id)
+        for event in history.events
+        if isinstance(event, e.InviteRequested | e.WithdrawRequested)
+    ]
+
+
+class TestSend:
+    def test_it_sends_what_the_stages_rules_send_and_only_once_a_visit(self) -> None:
+        history = History(workflows(DOCUMENT | {"settle_s": 60}))
+        history.tell(entered())
+        history.tell(ordered(Order.SEND))
+        history.tell(ordered(Order.SEND))
+        assert asked(history) == [("invite", TEST)]
+        assert "at most once" in refusal(history)
+        (invite,) = history.of(e.InviteRequested)
+        assert isinstance(invite, e.InviteRequested)
+        (command,) = commands_for(history.state, invite)
+        assert isinstance(command, SendInvite)
+        assert (command.origin.workflow, command.command_id) == (
+            BY_HAND,
+            command_id(ACCOUNT, APPLICATION, Visit("n1"), "invite", TEST),
+        )
+        settle = SettleElapsed(application_id=APPLICATION, visit=Visit("n1"))
+        assert "InviteRequested" not in kinds(history.tell(settle))
+
+    def test_a_stage_without_a_rule_wants_the_assessment_named(self) -> None:
+        history = History()
+        history.tell(entered(CALL))
+        history.tell(ordered(Order.SEND))
+        assert "name one" in refusal(history)
+        history.tell(ordered(Order.SEND, OTHER))
+        assert asked(history) == [("invite", OTHER)]
+
+    def test_what_is_parked_is_redriven_instead(self) -> None:
+        history, invite = invited()
+        history.tell(settled(invite, Action.INVITE, OutcomeState.PARKED))
+        history.tell(ordered(Order.SEND))
+        assert "redrive" in refusal(history)
+
+
+class TestWithdraw:
+    def test_its_result_is_shown_and_not_judged_and_it_is_not_sent_again(self) -> None:
+        history, invite = invited()
+        assert kinds(history.tell(ordered(Order.WITHDRAW))) == ["OrderTaken", "WithdrawRequested"]
+        (command,) = commands_for(history.state, history.events[-1])
+        assert isinstance(command, WithdrawInvite)
+        assert command.invite.command_id == invite
+        history.tell(ordered(Order.SEND))
+        assert "was withdrawn" in refusal(history)
+        assert kinds(history.tell(result())) == ["ResultReceived"]
+        received = history.events[-1]
+        assert isinstance(received, e.ResultReceived)
+        assert "withdrew" in received.reason
+
+    def test_nothing_open_is_withdrawn(self) -> None:
+        history, invite = invited()
+        history.tell(ordered(Order.WITHDRAW, OTHER))
+        assert "no such invite" in refusal(history)
+        history.tell(settled(invite, Action.INVITE, OutcomeState.SUPERSEDED))
+        history.tell(ordered(Order.WITHDRAW))
+        assert "no such invite" in refusal(history)
+
+    def test_a_result_that_is_there_stands(self) -> None:
+        history, _ = invited()
+        history.tell(result())
+        history.tell(ordered(Order.WITHDRAW))
+        assert "no such invite" in refusal(history)
+
+    def test_of_several_one_is_to_be_named(self) -> None:
+        history, _ = invited()
+        history.tell(ordered(Order.SEND, OTHER))
+        history.tell(ordered(Order.WITHDRAW))
+        assert "name the assessment" in refusal(history)
+        history.tell(ordered(Order.WITHDRAW, OTHER))
+        assert asked(history) == [("invite", TEST), ("invite", OTHER), ("withdraw", OTHER)]
+
+
+class TestSwap:
+    def test_the_open_one_is_withdrawn_and_the_other_sent(self) -> None:
+        history, _ = invited()
+        history.tell(ordered(Order.SWAP, OTHER))
+        assert asked(history) == [("invite", TEST), ("withdraw", TEST), ("invite", OTHER)]
+        history.tell(ordered(Order.SWAP, TEST))
+        assert "was withdrawn" in refusal(history)
+
+    def test_nothing_to_swap_or_nothing_to_swap_for_is_refused(self) -> None:
+        history = History()
+        history.tell(entered(CALL))
+        history.tell(ordered(Order.SWAP, OTHER))
+        assert "0 invites are open" in refusal(history)
+        history.tell(ordered(Order.SWAP))
+        assert "does not name" in refusal(history)
+
+
+class TestExcuse:
+    def test_no_result_of_the_visit_is_judged_and_nothing_is_sent_any_more(self) -> None:
+        history, _ = invited()
+        assert kinds(history.tell(ordered(Order.EXCUSE))) == ["OrderTaken", "WithdrawRequested"]
+        for order in (ordered(Order.SEND, OTHER), ordered(Order.ATTACH, TEST, signal=SIGNAL)):
+            history.tell(order)
+            assert "excused" in refusal(history)
+        assert kinds(history.tell(result())) == ["ResultReceived"]
+
+    def test_before_the_entry_settles_it_keeps_the_rule_from_sending(self) -> None:
+        history = History(workflows(DOCUMENT | {"settle_s": 60}))
+        history.tell(entered())
+        history.tell(ordered(Order.EXCUSE))
+        history.tell(SettleElapsed(application_id=APPLICATION, visit=Visit("n1")))
+        assert asked(history) == []
+
+    def test_another_visit_is_as_ever(self) -> None:
+        history, _ = invited()
+        history.tell(ordered(Order.EXCUSE))
+        history.tell(entered(CALL, 5))
+        history.tell(entered(CODING, 10))
+        assert asked(history)[-1] == ("invite", TEST)
+
+    def test_a_result_that_is_there_stands(self) -> None:
+        history, _ = invited()
+        history.tell(result())
+        history.tell(ordered(Order.EXCUSE))
+        assert "there already" in refusal(history)
+
+
+def invited() -> tuple[History, CommandId]:
+    history = History()
+    history.tell(entered())
+    (invite,) = history.of(e.InviteRequested)
+    assert isinstance(invite, e.InviteRequested)
+    return history, invite.command_id
+
+
+def test_the_story_says_that_a_person_asked_and_what_comes_of_it() -> None:
+    history, _ = invited()
+    history.tell(ordered(Order.SWAP, OTHER))
+    history.tell(ordered(Order.SEND, TEST))
+    told = [step["text"] for event in history.events[-4:] for step in _steps(event)]
+    assert told == [
+        f"a person asked to send another assessment instead: {OTHER}",
+        f"the invite to {TEST} is to be withdrawn",
+        f"invite to {OTHER}, asked for by a person",
+        f"a person asked to send an invite: {TEST}; nothing is done: its invite to this assessment was withdrawn, "
+        "and one is sent at most once a stage visit",
+    ]
 
 
 def test_an_order_for_another_visit_or_an_application_out_of_the_running_does_nothing() -> None:

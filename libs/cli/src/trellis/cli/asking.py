@@ -195,6 +195,13 @@ async def invite_links(clients: Clients, account: str, application: int) -> list
     return list(answer["links"])
 
 
+async def invites(clients: Clients, account: str, application: int) -> list[dict[str, Any]]:
+    """Return how the invites of *application* stand, the oldest first."""
+    path = f"/internal/v1/accounts/{account}/applications/{application}/intents"
+    found = await clients["assessments"].call("GET", path)
+    return [row for row in found["intents"] if row["action"] == "invite"]
+
+
 async def reconciliation(clients: Clients, account: str) -> dict[str, Any]:
     """Return how far *account* was compared with Greenhouse.
 

@@ -84,6 +84,62 @@ def unmatched_attach(signal: str, application: int, account: str, *, yes: bool) 
     )
 
 
+@click.group()
+def invite() -> None:
+    """Act on one application's invite by hand, in the stage visit that it is in."""
+
+
+def _order(name: str, text: str, doing: str) -> None:
+    @invite.command(name, help=text)
+    @click.argument("application", type=int)
+    @click.option("--account", required=True)
+    @click.option("--assessment", help="Coderbyte's id of the assessment.", required=name == "swap")
+    @click.option("--yes", is_flag=True, help="Do it; without it is only shown what would be done.")
+    def give(application: int, account: str, assessment: str | None, *, yes: bool) -> None:
+        about = f" ({assessment})" if assessment else ""
+        if not yes:
+            rows = with_clients(lambda found: asking.invites(found, account, application))
+            click.echo("\n".join(invites_told(application, rows)))
+            click.echo(f"{doing}{about}; say --yes to do it")
+            return
+        visit = with_clients(lambda found: asking.order(found, account, application, name, assessment=assessment))
+        click.echo(
+            f"ordered for stage visit {visit}; `trellis why {application} --account {account}` tells what comes of it"
+        )
+
+
+_order(
+    "send",
+    "Invite APPLICATION now, at most once a stage visit; to the assessment of its stage's rules unless one is named.",
+    "it would be invited",
+)
+_order(
+    "swap",
+    "Invite APPLICATION to another assessment instead of the open one, which is withdrawn.",
+    "its open invite would be withdrawn and another sent",
+)
+_order(
+    "excuse",
+    "Await no result of APPLICATION in this stage visit: open invites are withdrawn, no result is judged. Moving it on is yours.",
+    "its open invites would be withdrawn and no result judged in this stage visit",
+)
+_order(
+    "withdraw",
+    "Take APPLICATION's open invite back. One that went out cannot be: its result is shown and not acted upon.",
+    "its open invite would be withdrawn",
+)
+
+
+def invites_told(application: int, rows: list[dict[str, Any]]) -> list[str]:
+    """Return the lines that tell how the invites of *application* stand."""
+    if not rows:
+        return [f"application {application} has no invite"]
+    return [
+        f"invite of stage visit {row['visit']}: {row['state']}" + (f": {row['cause']}" if row["cause"] else "")
+        for row in rows
+    ]
+
+
 def told(row: dict[str, Any]) -> list[str]:
     """Return the lines that tell of one unmatched signal."""
     what = _KINDS.get(row["kind"], "an interview")

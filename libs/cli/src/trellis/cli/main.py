@@ -315,6 +315,7 @@ def offers_accept(applications: tuple[int, ...], account: str) -> None:
 
 cli.add_command(hands.invite_links)
 cli.add_command(hands.unmatched)
+cli.add_command(hands.invite)
 
 
 @cli.group()

@@ -9,23 +9,18 @@ from trellis.assessments.adapters.invite_store import AttachedInvite, StoredInvi
 from trellis.assessments.adapters.signal_store import UnmatchedSignal
 from trellis.assessments.domain.correlation import Progress
 from trellis.assessments.gateway import VENDOR
-from trellis.assessments.results import SOURCE, ResultPublisher
+from trellis.assessments.outcomes import settled_by_hand, unique_key
+from trellis.assessments.results import ResultPublisher
 from trellis.assessments.stores import Signals
 from trellis.common.contracts.commands import Action, AttachResult, SendInvite
 from trellis.common.contracts.envelope import Envelope
 from trellis.common.contracts.facts import AssessmentSignalled, SignalKind
-from trellis.common.contracts.identifiers import AccountId, CommandId, stable_id
-from trellis.common.contracts.outcomes import CommandSettled, OutcomeState
+from trellis.common.contracts.identifiers import AccountId, CommandId
 from trellis.common.ledger.changes import Change
 from trellis.common.ledger.states import FINAL, Occurrence
 from trellis.common.store.postgres import Connection
 
 ERASED: Final = "its person's data was erased"
-
-
-def unique_key(command: SendInvite) -> str:
-    """Return what an invite is unique by, within its account."""
-    return f"{command.visit}/{command.application_id}/{command.assessment_id}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +40,11 @@ class Attaching:
         reason = _why_not(found, command)
         if found is not None and not reason and found.attached_to is None:
             reason = await self._join(connection, envelope, command, found.signal)
-        await self._settle(connection, envelope, command, reason)
+        said = reason or "its report is read now"
+        message = settled_by_hand(
+            envelope, command.command_id, Action.ATTACH, command.invite, said, refused=bool(reason)
+        )
+        await self.publisher.database.put_out(connection, [message])
 
     async def _join(
         self, connection: Connection, envelope: Envelope, command: AttachResult, signal: AssessmentSignalled
@@ -97,30 +96,6 @@ class Attaching:
         else:
             await invites.advance(connection, account, invite.command_id, Progress.COMPLETED)
         await invites.await_report(connection, stored, signal)
-
-    async def _settle(self, connection: Connection, envelope: Envelope, command: AttachResult, refused: str) -> None:
-        """Tell what came of the order; its message is one however often it is told."""
-        data = CommandSettled(
-            command_id=command.command_id,
-            action=Action.ATTACH,
-            application_id=command.application_id,
-            visit=command.invite.visit,
-            state=OutcomeState.REFUSED if refused else OutcomeState.DONE,
-            settled_at=envelope.time,
-            reason=refused or "its report is read now",
-            assessment_id=command.invite.assessment_id,
-        )
-        message = Envelope(
-            id=stable_id("settled", command.command_id),
-            source=SOURCE,
-            accountid=envelope.accountid,
-            time=envelope.time,
-            data=data,
-            correlationid=envelope.correlationid,
-            causationid=str(command.command_id),
-            subject=f"application/{command.application_id}",
-        )
-        await self.publisher.database.put_out(connection, [message])
 
 
 def _why_not(found: UnmatchedSignal | None, command: AttachResult) -> str:

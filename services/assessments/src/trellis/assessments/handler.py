@@ -10,15 +10,17 @@ from typing import assert_never
 
 import structlog
 
-from trellis.assessments.attaching import Attaching, unique_key
+from trellis.assessments.attaching import Attaching
 from trellis.assessments.domain.correlation import KnownInvite, Matched, Progress, Unmatched, is_evidence, match_signal
 from trellis.assessments.domain.options import OnCollision
 from trellis.assessments.evidence import settle_by_evidence
 from trellis.assessments.gateway import VENDOR
+from trellis.assessments.outcomes import unique_key
 from trellis.assessments.reports import Reports
 from trellis.assessments.results import ResultPublisher
 from trellis.assessments.stores import Organizations, People, Signals
-from trellis.common.contracts.commands import AttachResult, SendInvite
+from trellis.assessments.withdrawing import Withdrawing
+from trellis.common.contracts.commands import AttachResult, SendInvite, WithdrawInvite
 from trellis.common.contracts.envelope import Envelope
 from trellis.common.contracts.facts import (
     AssessmentSignalled,
@@ -66,6 +68,7 @@ class Handler:
         self._invites = publisher.invites
         self._signals = signals
         self._people = people
+        self._withdrawing = Withdrawing(publisher=publisher)
         self._attaching = Attaching(publisher=publisher, signals=signals)
         self._runner = runner
         self._reports = reports
@@ -102,6 +105,8 @@ class Handler:
                 await self._ledger.take_in(connection, envelope, VENDOR, unique_key(data))
             case AttachResult():
                 await self._attaching.attach(connection, envelope, data)
+            case WithdrawInvite():
+                await self._withdrawing.withdraw(connection, envelope, data)
             case AssessmentSignalled():
                 policy = policies.get(account, OnCollision.ALL_OPEN)
                 await self._signalled(connection, envelope, data, policy)

@@ -24,10 +24,11 @@ from trellis.assessments.domain.invites import (
     judge_look_up,
     to_request,
 )
+from trellis.assessments.domain.options import Reinvite
 from trellis.assessments.gateway import VENDOR, Gateway
 from trellis.assessments.results import ResultPublisher
 from trellis.assessments.stores import Organizations
-from trellis.common.contracts.commands import Action, SendInvite
+from trellis.common.contracts.commands import BY_HAND, Action, SendInvite
 from trellis.common.contracts.identifiers import AccountId, CommandId
 from trellis.common.errors import StoreAwayError, TransientError
 from trellis.common.ledger.effects import (
@@ -184,13 +185,15 @@ class InviteEffect:
     async def _standing(
         self, connection: Connection, organization: Organization, intent: Intent, hashed: str
     ) -> Standing:
-        assessment = _command(intent).assessment_id
+        command = _command(intent)
+        assessment = command.assessment_id
+        by_hand = command.origin.workflow == BY_HAND  # an earlier visit's invite was seen by the person who asks
         return correlation.standing(
             intent.id,
             intent.application_id,
             earlier=await self._invites.of_application(connection, intent.account, intent.application_id, assessment),
             of_person=await self._invites.of_person(connection, intent.account, hashed, assessment),
-            reinvite=organization.options.reinvite,
+            reinvite=Reinvite.ALWAYS if by_hand else organization.options.reinvite,
             on_collision=organization.options.on_collision,
         )
 

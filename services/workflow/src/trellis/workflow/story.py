@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, assert_never
 
+from trellis.common.contracts.commands import BY_HAND
 from trellis.common.contracts.facts import ApplicationStatus, Order
 from trellis.common.contracts.outcomes import OutcomeState
 from trellis.workflow.adapters.event_store import Recorded
@@ -114,6 +115,9 @@ def _steps(event: e.Event) -> Iterator[Step]:
         case e.AttachRequested(assessment_id=assessment, visit=visit, command_id=command):
             text = f"the unmatched result of {assessment} is to be taken for this application's"
             yield _step("command", text, effect="attach", visit=visit, command_id=str(command))
+        case e.WithdrawRequested(assessment_id=assessment, visit=visit, command_id=command):
+            text = f"the invite to {assessment} is to be withdrawn"
+            yield _step("command", text, effect="withdraw", visit=visit, command_id=str(command))
         case e.NoteRequested():
             yield _command("note", "write a note", event)
         case e.MoveRequested():
@@ -183,21 +187,27 @@ def _judged(event: e.RulesJudged) -> Iterator[Step]:
 
 _ORDERS = {
     Order.ATTACH: "to attach an unmatched result",
+    Order.SEND: "to send an invite",
+    Order.SWAP: "to send another assessment instead",
+    Order.EXCUSE: "to excuse it from the test: no result is awaited or judged in this stage visit",
+    Order.WITHDRAW: "to withdraw the invite",
 }
 
 
 def _ordered(event: e.OrderTaken) -> Step:
-    about = f" of {event.assessment_id}" if event.assessment_id else ""
+    about = f": {event.assessment_id}" if event.assessment_id else ""
     words = f"a person asked {_ORDERS[event.order]}{about}"
     if event.refused:
         return _step("fact", f"{words}; nothing is done: {event.refused}", reason=event.refused, visit=event.visit)
-    return _step("fact", words, visit=event.visit)
+    remedy = "move the application on by hand when that is wanted" if event.order is Order.EXCUSE else None
+    return _step("fact", words, visit=event.visit, remedy=remedy)
 
 
 def _command(effect: str, text: str, event: e.InviteRequested | e.NoteRequested | e.MoveRequested) -> Step:
+    by = f'rule "{event.rule}" of {event.workflow} v{event.version}' if event.workflow != BY_HAND else "a person"
     return _step(
         "command",
-        f'{text}, asked for by rule "{event.rule}" of {event.workflow} v{event.version}',
+        f"{text}, asked for by {by}",
         effect=effect,
         reason=event.reason,
         visit=event.visit,

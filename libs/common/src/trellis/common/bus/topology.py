@@ -83,6 +83,7 @@ ASSESSMENTS: Final = InboundQueue(
     bindings=(
         "invite.send.v1",
         "result.attach.v1",
+        "invite.withdraw.v1",
         "assessment.signalled.v1",
         "candidate.updated.v1",
         "candidate.merged.v1",

@@ -28,6 +28,7 @@ class Action(StrEnum):
     MOVE = "move"
     OBSERVE = "observe"
     ATTACH = "attach"
+    WITHDRAW = "withdraw"
 
 
 BY_HAND: Final = "by hand"
@@ -138,4 +139,17 @@ class AttachResult:
     signal_id: UUID
 
 
-Command = SendInvite | AddNote | MoveApplication | ObserveApplication | AttachResult
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WithdrawInvite:
+    """Send an invite no more; it may come before the invite's own command, which then finds it withdrawn.
+
+    Attributes:
+        invite: The invite, as its own command names it.
+    """
+
+    command_id: CommandId
+    application_id: ApplicationId
+    invite: SendInvite
+
+
+Command = SendInvite | AddNote | MoveApplication | ObserveApplication | AttachResult | WithdrawInvite

@@ -45,6 +45,7 @@ MESSAGE_TYPES: Final[dict[str, type]] = {
     "application.move": commands.MoveApplication,
     "application.observe": commands.ObserveApplication,
     "result.attach": commands.AttachResult,
+    "invite.withdraw": commands.WithdrawInvite,
     "command.settled": outcomes.CommandSettled,
     "assessment.started": outcomes.AssessmentStarted,
     "assessment.completed": outcomes.AssessmentCompleted,
@@ -75,6 +76,7 @@ Message = (
     | commands.MoveApplication
     | commands.ObserveApplication
     | commands.AttachResult
+    | commands.WithdrawInvite
     | outcomes.CommandSettled
     | outcomes.AssessmentStarted
     | outcomes.AssessmentCompleted

@@ -184,6 +184,14 @@ class Order(StrEnum):
 
     ATTACH = "attach"
     """Take an unmatched result for the application's."""
+    SEND = "send"
+    """Invite it to an assessment, in the stage visit that it is in."""
+    SWAP = "swap"
+    """Invite it to another assessment instead of the open one, which is withdrawn."""
+    EXCUSE = "excuse"
+    """Await no result in this stage visit: what is open is withdrawn, and no rule judges a result."""
+    WITHDRAW = "withdraw"
+    """Take an open invite back, or as much of it as can be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -77,6 +77,8 @@ class Occurrence(StrEnum):
     """A person says that it happened."""
     DROPPED = "dropped"
     """A person gave it up."""
+    WITHDRAWN = "withdrawn"
+    """A person took it back, whatever state it was in; a request under way may still have its effect."""
 
 
 _LATE_ANSWERS: Final = {
@@ -132,6 +134,9 @@ _TABLE: Final[dict[State, dict[Occurrence, State]]] = {
     State.REFUSED: {},
     State.SUPERSEDED: {},
 }
+for _state, _row in _TABLE.items():
+    if _state not in FINAL:
+        _row[Occurrence.WITHDRAWN] = State.SUPERSEDED
 TRANSITIONS: Final = MappingProxyType({state: MappingProxyType(row) for state, row in _TABLE.items()})
 
 

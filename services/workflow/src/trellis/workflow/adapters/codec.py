@@ -28,6 +28,7 @@ STORED_TYPES: Final[dict[str, type]] = {
     "invite_requested.v1": e.InviteRequested,
     "order_taken.v1": e.OrderTaken,
     "attach_requested.v1": e.AttachRequested,
+    "withdraw_requested.v1": e.WithdrawRequested,
     "note_requested.v1": e.NoteRequested,
     "move_requested.v1": e.MoveRequested,
     "approval_requested.v1": e.ApprovalRequested,

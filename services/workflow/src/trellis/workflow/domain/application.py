@@ -9,7 +9,7 @@ from typing import Any, assert_never
 from uuid import UUID
 
 from trellis.common.contracts.commands import Action
-from trellis.common.contracts.facts import ApplicationStatus
+from trellis.common.contracts.facts import ApplicationStatus, Order
 from trellis.common.contracts.identifiers import (
     AccountId,
     ApplicationId,
@@ -74,6 +74,9 @@ class Application:
         observation: The open request to read the application.
         offered: The adopted visit that waits for a person's yes.
         orders: A person's orders that were taken.
+        invites: The command of each invite asked for, by visit and assessment.
+        withdrawn: Invites that a person took back, by visit and assessment.
+        excused: Stage visits in which a person wants no result awaited.
         attached: The latest command to attach an unmatched result, by visit and assessment.
     """
 
@@ -96,6 +99,9 @@ class Application:
     offered: Visit | None = None
     orders: frozenset[UUID] = frozenset()
     attached: Mapping[tuple[Visit, AssessmentId], CommandId] = field(default_factory=dict)
+    invites: Mapping[tuple[Visit, AssessmentId], CommandId] = field(default_factory=dict)
+    withdrawn: frozenset[tuple[Visit, AssessmentId]] = frozenset()
+    excused: frozenset[Visit] = frozenset()
 
     @property
     def open_move(self) -> bool:
@@ -147,10 +153,15 @@ def evolve(state: Application, event: e.Event) -> Application:
                 activity_at=latest(state.activity_at, activity_at),
                 observation=None if read else state.observation,
             )
-        case e.InviteRequested(command_id=command_id, visit=visit):
-            return _commanded(state, command_id, Action.INVITE, visit)
-        case e.OrderTaken(order_id=order_id):
-            return _with(state, orders=state.orders | {order_id})
+        case e.InviteRequested(command_id=command_id, visit=visit, assessment_id=assessment_id):
+            invites = {**state.invites, (visit, assessment_id): command_id}
+            return _with(_commanded(state, command_id, Action.INVITE, visit), invites=invites)
+        case e.OrderTaken(order_id=order_id, order=order, visit=visit, refused=refused):
+            excused = state.excused | {visit} if order is Order.EXCUSE and not refused else state.excused
+            return _with(state, orders=state.orders | {order_id}, excused=excused)
+        case e.WithdrawRequested(command_id=command_id, visit=visit, assessment_id=assessment_id):
+            withdrawn = state.withdrawn | {(visit, assessment_id)}
+            return _with(_commanded(state, command_id, Action.WITHDRAW, visit), withdrawn=withdrawn)
         case e.AttachRequested(command_id=command_id, visit=visit, assessment_id=assessment_id):
             attached = {**state.attached, (visit, assessment_id): command_id}
             return _with(_commanded(state, command_id, Action.ATTACH, visit), attached=attached)

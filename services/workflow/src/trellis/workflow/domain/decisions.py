@@ -13,7 +13,7 @@ from typing import Final, Literal
 from trellis.common.contracts import facts as f
 from trellis.common.contracts import outcomes as o
 from trellis.common.contracts.facts import ApplicationSnapshot, ApplicationStatus, FoundBy
-from trellis.common.contracts.identifiers import ApplicationId, CandidateId, CommandId, Visit, command_id
+from trellis.common.contracts.identifiers import ApplicationId, AssessmentId, CandidateId, CommandId, Visit, command_id
 from trellis.workflow.domain import events as e
 from trellis.workflow.domain.application import Application, StageVisit, fold, latest
 from trellis.workflow.domain.entering import Entry, accept, adopt, enter, enter_untold
@@ -465,20 +465,24 @@ def _settled(state: Application, outcome: o.CommandSettled) -> list[e.Event]:
 def _completed(state: Application, result: o.AssessmentCompleted, workflows: Workflows) -> list[e.Event]:
     if state.results.get((result.visit, result.assessment_id), 0) >= result.result_version:
         return []
-    unused = _why_unused(state, result.visit)
+    unused = _why_unused(state, result.visit, result.assessment_id)
     received = e.ResultReceived(result=result, used=unused is None, reason=unused or "")
     if unused is not None:
         return [received]
     return [received, *judge_result(fold(state, [received]), result, workflows)]
 
 
-def _why_unused(state: Application, visit: Visit) -> str | None:
+def _why_unused(state: Application, visit: Visit, assessment: AssessmentId) -> str | None:
     if state.deleted:
         return "the application was deleted"
     if state.status is not ApplicationStatus.ACTIVE:
         return f"the application is {state.status.value}; the result is held and shown"
     if state.visit is None or state.visit.name != visit:
         return "its stage visit has ended; the result is held and shown"
+    if visit in state.excused:
+        return "a person excused it from the test in this stage visit; the result is shown"
+    if (visit, assessment) in state.withdrawn:
+        return "a person withdrew its invite; the result is shown"
     return None
 
 

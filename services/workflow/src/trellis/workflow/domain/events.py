@@ -175,7 +175,7 @@ class RulesJudged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InviteRequested:
-    """A rule decided to invite the candidate."""
+    """A rule decided to invite the candidate; or a person did, when the workflow is `BY_HAND`."""
 
     command_id: CommandId
     visit: Visit
@@ -216,6 +216,17 @@ class AttachRequested:
     stage_id: StageId
     assessment_id: AssessmentId
     signal_id: UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WithdrawRequested:
+    """A person takes the invite of this visit back; its result, should one come, is shown only."""
+
+    command_id: CommandId
+    invite_id: CommandId
+    visit: Visit
+    stage_id: StageId
+    assessment_id: AssessmentId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -322,6 +333,7 @@ Event = (
     | InviteRequested
     | OrderTaken
     | AttachRequested
+    | WithdrawRequested
     | NoteRequested
     | MoveRequested
     | ApprovalRequested

@@ -188,6 +188,8 @@ def _requested(
         return None if made in state.commands else made
 
     match action:
+        case r.SendAssessment() if visit.name in state.excused:
+            return None
         case r.SendAssessment(assessment=assessment):
             made = ident(Action.INVITE, assessment)
             return (

@@ -13,6 +13,7 @@ from trellis.common.contracts.commands import (
     ObserveApplication,
     Origin,
     SendInvite,
+    WithdrawInvite,
 )
 from trellis.common.contracts.identifiers import Visit
 from trellis.workflow.domain import events as e
@@ -71,18 +72,16 @@ def commands_for(state: Application, event: e.Event) -> list[Command]:
                 AttachResult(
                     command_id=event.command_id,
                     application_id=state.application_id,
-                    invite=SendInvite(
-                        command_id=event.invite_id,
-                        application_id=state.application_id,
-                        candidate_id=state.candidate_id,
-                        job_id=job,
-                        visit=event.visit,
-                        stage_id=event.stage_id,
-                        assessment_id=event.assessment_id,
-                        origin=Origin(workflow=BY_HAND, version=1, rule="attach", reason="a person attached a result"),
-                        began_at=_began_at(state, event.visit),
-                    ),
+                    invite=_invite_meant(state, event, "attach", "a person attached a result"),
                     signal_id=event.signal_id,
+                )
+            ]
+        case e.WithdrawRequested():
+            return [
+                WithdrawInvite(
+                    command_id=event.command_id,
+                    application_id=state.application_id,
+                    invite=_invite_meant(state, event, "withdraw", "a person withdrew it"),
                 )
             ]
         case e.ObservationRequested():
@@ -93,6 +92,23 @@ def commands_for(state: Application, event: e.Event) -> list[Command]:
             ]
         case _:
             return []
+
+
+def _invite_meant(
+    state: Application, event: e.AttachRequested | e.WithdrawRequested, rule: str, reason: str
+) -> SendInvite:
+    """Return the invite that *event* is about, whether or not it was ever asked for."""
+    return SendInvite(
+        command_id=event.invite_id,
+        application_id=state.application_id,
+        candidate_id=state.candidate_id,
+        job_id=state.job_id,
+        visit=event.visit,
+        stage_id=event.stage_id,
+        assessment_id=event.assessment_id,
+        origin=Origin(workflow=BY_HAND, version=1, rule=rule, reason=reason),
+        began_at=_began_at(state, event.visit),
+    )
 
 
 def _began_at(state: Application, visit: Visit) -> datetime | None:
