@@ -80,7 +80,7 @@ def fuzz(
         found.runs += 1
         features, fault = _tried(target, text, is_ours)
         if fault is not None:
-            found.breaks = (_shrunk(target, text, fault), fault)
+            found.breaks = (_shrunk(target, text, fault, is_ours), fault)
             break
         if features - found.features:
             found.features |= features
@@ -126,8 +126,11 @@ def _limited(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def _shrunk(target: Target, text: bytes, fault: str) -> bytes:
-    """Return a shorter input with a fault of the same kind."""
+def _shrunk(target: Target, text: bytes, fault: str, is_ours: Callable[[str], bool] | None) -> bytes:
+    """Return a shorter input with a fault of the same kind.
+
+    *is_ours* is the one of the search: Python keeps unwatched, for later runs too, what is once told to be of others.
+    """
     kind = fault.partition(":")[0]
     size, tries = len(text) // 2, 0
     while size and tries < 500:
@@ -135,7 +138,7 @@ def _shrunk(target: Target, text: bytes, fault: str) -> bytes:
         while start < len(text) and tries < 500:
             tries += 1
             shorter = text[:start] + text[start + size :]
-            other = _tried(target, shorter)[1]
+            other = _tried(target, shorter, is_ours)[1]
             if other is not None and other.partition(":")[0] == kind:
                 text = shorter
             else:
