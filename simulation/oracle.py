@@ -5,6 +5,7 @@ Each predicate is one of the design's promises (section 4), written without any 
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -280,6 +281,8 @@ def _nothing_given_up(world: World) -> Iterator[str]:
             continue
         if row["state"] is not State.SUPERSEDED or row["id"] in world.given_up or counts[account, application] > 1:
             continue
+        if (account, application) in world.anonymized:
+            continue
         changes = world.changes[account, application]
         stays = sum(stage == view.stage_id for _, stage, _ in changes)
         if stays == 1 and changes[-1][0] <= _seconds(row["created_at"]):
@@ -323,19 +326,27 @@ def _results_arrive(world: World) -> Iterator[str]:
 
 
 def _nothing_kept(world: World) -> Iterator[str]:
-    """P8: an invite made ready before its candidate was deleted or anonymised keeps no address.
-
-    What is left open: an address read before and written after, and one that a late merge brings.
-    """
-    for invite in world.memories["assessments"].table("invite").values():
-        person = invite["account"], invite["candidate_id"]
-        at = world.erased.get(person)
-        if at is None or person in world.merged:
-            continue
-        if world.made_ready.get((invite["command_id"], invite["prepared_at"]), 0.0) > at:
-            continue
-        if invite["address"] is not None:
-            yield f"P8: the address of candidate {invite['candidate_id']} of {invite['account']} is kept"
+    """P8: no address that somebody had who was deleted or anonymised since is kept anywhere, however late it came."""
+    assessments, ingest = world.memories["assessments"], world.memories["ingest"]
+    found = [
+        ("invite", row["account"], row["address"].decode())
+        for row in assessments.table("invite").values()
+        if row["address"]
+    ]
+    found += [
+        ("report", row["invite"].account, row["raw"]["email"])
+        for row in assessments.table("result").values()
+        if row["raw"]
+    ]
+    bodies = [row["kept"] for row in ingest.table("body").values()]
+    found += [("body", kept.account, json.loads(kept.body)["email"]) for kept in bodies if kept.fault is None]
+    for where, account, address in found:
+        if (account, address) in world.erased:
+            yield f"P8: the address {address} of {account} is kept in {where}, and its person was erased"
+    hashes = {(account, world.keyring.address_hash(account, address)) for account, address in world.erased}
+    for row in assessments.table("unmatched").values():
+        if (row["account"], row["signal"].address_hash) in hashes:
+            yield f"P8: a webhook of an erased person of {row['account']} is kept"
 
 
 def _believes_the_truth(world: World) -> Iterator[str]:

@@ -153,7 +153,7 @@ class People:
         address = f"p{self.draw.randrange(10**6)}+{application}@mail.example"
         candidate = greenhouse.people[greenhouse.truth[application].candidate_id]
         greenhouse.people[candidate.id] = replace(candidate, addresses=(Address(value=address, type="personal"),))
-        self.world.erased.pop((account, candidate.id), None)
+        self.world.addresses.setdefault((account, candidate.id), set()).add(address)
         self.world.tell("{}: {} has a new address", account, application)
 
     def _merge(self, account: AccountId, application: ApplicationId) -> None:
@@ -164,17 +164,23 @@ class People:
         for ident, view in list(greenhouse.truth.items()):
             if view.candidate_id == loser:
                 greenhouse.truth[ident] = replace(view, candidate_id=winner.id)
-        world.merged.add((account, winner.id))
+        world.addresses[account, winner.id] = world.addresses.pop((account, loser), set())
         world.tell("{}: candidate {} is merged into {}", account, loser, winner.id)
         self._tell(account, "merge_candidate", {"person": {"id": loser, "new_candidate_id": winner.id}})
 
     def _anonymize(self, account: AccountId, candidate: CandidateId) -> None:
         greenhouse = self.world.greenhouses[account]
         greenhouse.people[candidate] = replace(greenhouse.people[candidate], addresses=())
-        self.world.erased.setdefault((account, candidate), self.world.loop.time())
+        self._erase(account, candidate)
+        owned = [ident for ident, view in greenhouse.truth.items() if view.candidate_id == candidate]
+        self.world.anonymized |= {(account, ident) for ident in owned}
         self.world.tell("{}: candidate {} is anonymised", account, candidate)
         told = {"candidate_id": candidate, "anonymized_fields": ["full_name", "email_addresses"]}
         self._tell(account, "candidate_anonymized", told)
+
+    def _erase(self, account: AccountId, candidate: CandidateId) -> None:
+        """Note for the oracle which addresses are to be nowhere in the end."""
+        self.world.erased |= {(account, address) for address in self.world.addresses.pop((account, candidate), ())}
 
     def _delete(self, account: AccountId, application: ApplicationId, kind: str) -> None:
         greenhouse, world = self.world.greenhouses[account], self.world
@@ -183,7 +189,7 @@ class People:
         if kind == "delete candidate":
             gone = [ident for ident, other in greenhouse.truth.items() if other.candidate_id == view.candidate_id]
             del greenhouse.people[view.candidate_id]
-            world.erased.setdefault((account, view.candidate_id), world.loop.time())
+            self._erase(account, view.candidate_id)
         for ident in gone:
             del greenhouse.truth[ident]
             world.deleted.add((account, ident))

@@ -17,12 +17,15 @@ from uuid import UUID
 
 from simulation.planted_orders import no_tombstone, sent_again
 from simulation.process import CURRENT
+from simulation.twins import assessments, people
 from simulation.twins import ledger as twin
-from simulation.twins.assessments import MemoryPeople
+from simulation.twins.ingest import MemoryBodies
 from simulation.twins.memory import tx
+from simulation.twins.people import MemoryPeople
 from simulation.twins.workflow import MemoryStore
 from simulation.vendors import SimulatedHarvest
 from trellis.assessments import inviting
+from trellis.assessments.adapters.people_store import Erased
 from trellis.common.bus import consumer
 from trellis.common.contracts import identifiers
 from trellis.common.contracts.envelope import Envelope
@@ -323,10 +326,48 @@ def _spooled_is_removed_first(put: _Put) -> None:
 def _erasure_forgets_the_address(put: _Put) -> None:
     """Whoever is erased keeps the address in the invite."""
 
-    async def erase(self: Any, connection: Any, *rest: Any) -> int:
-        return 0
+    async def erase(self: Any, connection: Any, *rest: Any) -> Erased:
+        return Erased(commands=(), address_hashes=())
 
     put(MemoryPeople, "erase", erase)
+
+
+def _erased_is_forgotten(put: _Put) -> None:
+    """Nobody asks who was erased before an address is sealed: what was read before and is written after stays."""
+    for module in (people, assessments):
+        put(module, "is_erased", lambda *_: False)
+
+
+def _merge_brings_the_erased(put: _Put) -> None:
+    """A merge that is told after its survivor's erasure is a merge like any other."""
+    real = MemoryPeople.merge
+
+    async def merge(self: Any, *rest: Any) -> None:
+        await real(self, *rest)
+
+    put(MemoryPeople, "merge", merge)
+
+
+def _late_bodies_are_kept(put: _Put) -> None:
+    """The bodies of an erased person go, and those that come later stay."""
+    real = MemoryBodies.forget
+
+    async def forget(self: Any, connection: Any, account: Any, hashes: Sequence[str]) -> int:
+        count = await real(self, connection, account, hashes)
+        for hashed in hashes:
+            tx(connection).put("erased_address", (account, hashed), None)
+        return count
+
+    put(MemoryBodies, "forget", forget)
+
+
+def _bodies_are_left(put: _Put) -> None:
+    """Ingest is not told whose addresses are to be forgotten."""
+
+    async def forget(self: Any, *_: Any) -> int:
+        return 0
+
+    put(MemoryBodies, "forget", forget)
 
 
 def _mark_moved_first(put: _Put) -> None:
@@ -467,6 +508,10 @@ BUGS = (
     Bug(name="dedupe of equal Coderbyte bodies", within=250, patch=_equal_coderbyte_bodies_are_one),
     Bug(name="spooled fact removed before it is published", within=60, patch=_spooled_is_removed_first),
     Bug(name="address kept after an erasure", within=60, patch=_erasure_forgets_the_address),
+    Bug(name="erased person sealed again", within=700, patch=_erased_is_forgotten),
+    Bug(name="late merge brings an erased person back", within=700, patch=_merge_brings_the_erased),
+    Bug(name="late body of an erased person kept", within=60, patch=_late_bodies_are_kept),
+    Bug(name="bodies of an erased person left", within=60, patch=_bodies_are_left),
     Bug(name="webhook taken before it is safe", within=60, patch=_taken_before_safe),
     Bug(name="each replica's clock trusted", within=120, patch=_own_clock),
     Bug(name="mark moved before the window is whole", within=60, patch=_mark_moved_first),

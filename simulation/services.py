@@ -20,11 +20,13 @@ from simulation.twins import ingest as it
 from simulation.twins.broker import Link, MemoryPublisher
 from simulation.twins.ledger import MemoryLedger
 from simulation.twins.memory import Session
+from simulation.twins.people import MemoryPeople
 from simulation.twins.workflow import MemoryStore
 from simulation.vendors import REQUEST_SECONDS, SimulatedBudgets, SimulatedCoderbyte, SimulatedHarvests, asked
 from trellis.assessments.adapters.gatekeeper import Clearance, stage_of
 from trellis.assessments.baseline import Baseline
 from trellis.assessments.domain import invites as ours
+from trellis.assessments.erasing import Erasing
 from trellis.assessments.gateway import Gateway
 from trellis.assessments.handler import Handler as AssessmentsHandler
 from trellis.assessments.inviting import InviteEffect
@@ -32,7 +34,7 @@ from trellis.assessments.reports import Reports
 from trellis.assessments.results import SOURCE as ASSESSMENTS_SOURCE
 from trellis.assessments.results import ResultPublisher
 from trellis.common.bus.consumer import Consumer
-from trellis.common.bus.topology import ASSESSMENTS, GREENHOUSE_ACTIONS, WORKFLOW
+from trellis.common.bus.topology import ASSESSMENTS, GREENHOUSE_ACTIONS, INGEST, WORKFLOW
 from trellis.common.contracts.envelope import Envelope
 from trellis.common.contracts.identifiers import AccountId, ApplicationId, AssessmentId, CommandId, StageId, Visit
 from trellis.common.contracts.workflows import WorkflowDocument
@@ -53,6 +55,7 @@ from trellis.greenhouse_actions.reading import Reader
 from trellis.greenhouse_actions.reconciler import Reconciler
 from trellis.ingest.delivery import Outlet
 from trellis.ingest.endpoints import Endpoints, Vendor
+from trellis.ingest.erasures import Erasures
 from trellis.ingest.receiver import Limits, Receiver
 from trellis.ingest.record import Answer
 from trellis.ingest.spool import Drain
@@ -198,7 +201,16 @@ def _assessments(world: World, process: Process) -> Running:
         tick_seconds=1e7,
     )  # fmt: skip
     handler = AssessmentsHandler(
-        session, ledger, connections, results, signals, at.MemoryPeople(), runner, reports, relay, _METRICS
+        session,
+        ledger,
+        connections,
+        results,
+        signals,
+        Erasing(database=session, ledger=ledger, people=MemoryPeople(), source=ASSESSMENTS_SOURCE),
+        runner,
+        reports,
+        relay,
+        _METRICS,
     )
     consumer = Consumer(cast(Any, link), publisher, ASSESSMENTS, handler.handle_batch, _METRICS, batch_size=20)
     _go(process, consumer.run, runner.run, reports.run, relay.run)
@@ -251,8 +263,11 @@ def _ingest(world: World, process: Process) -> Running:
         publisher, spool, confirm_seconds=0.5, bypass_after_count=3, bypass_seconds=5.0, monotonic=time.monotonic,
         metrics=_METRICS,
     )  # fmt: skip
+    bodies = it.MemoryBodies(session, keep=timedelta(days=30), wait_seconds=1.0)
+    erasures = Erasures(session, bodies)
+    consumer = Consumer(cast(Any, link), publisher, INGEST, erasures.handle_batch, _METRICS)
     receiver = Receiver(
-        endpoints=endpoints, outlet=outlet, bodies=it.MemoryBodies(session, keep=timedelta(days=30), wait_seconds=1.0), keyring=world.keyring,
+        endpoints=endpoints, outlet=outlet, bodies=bodies, keyring=world.keyring,
         clock=SystemClock(), limits=Limits(body_bytes=10**6, read_seconds=10.0, in_flight=100),
         recorder=cast(Any, recorder), note_use=lambda endpoint, secret, at: None, note_refusal=lambda endpoint, reason, at: None,
     )  # fmt: skip
@@ -273,7 +288,7 @@ def _ingest(world: World, process: Process) -> Running:
         response = await receiver.receive_webhook(request, vendor)
         return response, recorder.fact
 
-    _go(process, drain_spool)
+    _go(process, drain_spool, consumer.run)
     return Running("ingest", process, link, {"drain": woken.set}, receive=receive)
 
 

@@ -76,9 +76,9 @@ class World:
         accepted: Every fact that entered, by the id under which it was accepted first.
         done: What the vendors carried out for us, in order.
         deleted: Applications that a person deleted.
-        erased: Candidates that were deleted, or anonymised and have no address since, and when.
-        merged: Candidates into whom others were merged.
-        made_ready: When the commit came that made an invite ready to leave, by its command and the time in its row.
+        addresses: Every address that a candidate has had.
+        erased: Those of them whose person was deleted or anonymised since.
+        anonymized: Applications whose candidate was anonymised.
         reviewed: The score that a reviewer gave last, of addresses whose webhook of it got through.
         story: What happened: when, a format and what goes into it.
         coverage: What was met.
@@ -104,9 +104,9 @@ class World:
         self.done: list[Done] = []
         self.story: list[tuple[float, str, tuple[object, ...]]] = []
         self.deleted: set[tuple[AccountId, ApplicationId]] = set()
-        self.merged: set[tuple[AccountId, CandidateId]] = set()
-        self.made_ready: dict[tuple[UUID, datetime], float] = {}
-        self.erased: dict[tuple[AccountId, CandidateId], float] = {}
+        self.addresses: dict[tuple[AccountId, CandidateId], set[str]] = {}
+        self.erased: set[tuple[AccountId, str]] = set()
+        self.anonymized: set[tuple[AccountId, ApplicationId]] = set()
         self.reviewed: dict[tuple[AccountId, str], int] = {}
         self.reconciles = plan.reconciles
         self.behind_seconds = plan.behind_seconds
@@ -277,8 +277,6 @@ class World:
             for table in tables:
                 if table in waiting:
                     waiting[table].look_soon()
-            for ident, row in memory.table("invite").items() if "invite" in tables else ():
-                self.made_ready.setdefault((ident, row["prepared_at"]), self.loop.time())
             if "pause" in tables:
                 self.paused |= {row["account"] for row in memory.table("pause").values()}
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import asdict, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from simulation.twins.memory import NEVER, Row, Session, Transaction, is_free, tx
+from simulation.twins.people import is_address_erased, is_erased, sealed_under, survivor
 from trellis.assessments.adapters.coderbyte import Organization, RawReport
 from trellis.assessments.adapters.invite_links import InviteLink
 from trellis.assessments.adapters.invite_store import AttachedInvite, NewInvite, StoredInvite
@@ -49,6 +49,14 @@ class MemoryInvites:
         """See `Invites.lock_person`."""
         await tx(connection).statement("lock person")
         await tx(connection).hold(("person", account, address_hash))
+
+    async def is_erased(
+        self, connection: Connection, account: AccountId, candidate: CandidateId, seen_at: datetime | None
+    ) -> bool:
+        """See `Invites.is_erased`."""
+        opened = tx(connection)
+        await opened.statement("is erased")
+        return is_erased(opened, account, survivor(opened, account, candidate), seen_at)
 
     async def of_application(
         self, connection: Connection, account: AccountId, application: ApplicationId, assessment: AssessmentId
@@ -102,33 +110,41 @@ class MemoryInvites:
         row = await opened.lock("intent", command)
         return row is not None and row["account"] == account and row["lease_token"] == token
 
-    async def prepare(self, connection: Connection, invite: NewInvite) -> None:
+    async def prepare(self, connection: Connection, invite: NewInvite) -> bool:
         """See `Invites.prepare`."""
         opened = tx(connection)
+        await opened.statement("sealed under")
+        candidate = await sealed_under(opened, invite.account, invite.candidate_id, invite.seen_at)
+        if candidate is None:
+            return False
         await opened.statement("prepare invite")
         if (invite.follows is None) != (invite.follow_kind is None):
             raise ValueError("an invite that follows another says how")
         row, now = await opened.lock("invite", invite.command_id), opened.now
         if row is not None and (row["account"] != invite.account or row["attached_body_id"] is not None):
-            return
+            return True
         poll_at = None if invite.poll_after is None else now + invite.poll_after
         ready = {
-            "candidate_id": invite.candidate_id, "address_hash": invite.address_hash,
+            "candidate_id": candidate, "address_hash": invite.address_hash,
             "address": invite.address.encode(), "known_attempts": frozenset(invite.known_attempts),
             "read_at": invite.read_at or now, "prepared_at": now, "follows": invite.follows,
             "follow_kind": invite.follow_kind, "poll_at": poll_at, "ready_token": invite.ready_token,
+            "erased_at": None,
         }  # fmt: skip
+        if row is not None and row["address_hash"] not in (None, invite.address_hash):
+            ready["former_hashes"] = (*row["former_hashes"], row["address_hash"])
         if row is None:
             row = {
                 "command_id": invite.command_id, "account": invite.account, "application_id": invite.application_id,
                 "visit": invite.visit, "stage_id": invite.stage_id, "assessment_id": invite.assessment_id,
                 "correlationid": invite.correlationid, "doubted": False, "progress": Progress.INVITED,
                 "completed_at": None, "time_expired": None, "poll_step": None, "overdue_at": None,
-                "lease_until": None, "lease_token": None, "erased_at": None, "link": None,
-                "attached_body_id": None,
+                "lease_until": None, "lease_token": None, "link": None, "merged_from": (),
+                "former_hashes": (), "attached_body_id": None,
             }  # fmt: skip
         opened.put("invite", invite.command_id, row | ready)
-        await opened.update("intent", invite.command_id, candidate_id=invite.candidate_id)
+        await opened.update("intent", invite.command_id, candidate_id=candidate)
+        return True
 
     async def doubt(self, connection: Connection, account: AccountId, command: UUID, poll_after: timedelta) -> None:
         """See `Invites.doubt`."""
@@ -201,18 +217,23 @@ class MemoryInvites:
         """See `Invites.attach`."""
         opened = tx(connection)
         await opened.statement("attach")
+        candidate = await sealed_under(opened, invite.account, invite.candidate_id, None)
+        if candidate is None:
+            return False
         row, now = await opened.lock("invite", invite.command_id), opened.now
         if row is not None and (row["account"] != invite.account or row["erased_at"] is not None):
             return False
         if row is None:
             row = _BLANK | {
                 "command_id": invite.command_id, "account": invite.account, "application_id": invite.application_id,
-                "candidate_id": invite.candidate_id, "visit": invite.visit, "stage_id": invite.stage_id,
+                "candidate_id": candidate, "visit": invite.visit, "stage_id": invite.stage_id,
                 "assessment_id": invite.assessment_id, "correlationid": invite.correlationid,
                 "address_hash": invite.address_hash, "prepared_at": now,
             }  # fmt: skip
         same = row["address_hash"] == invite.address_hash
         given: Row = {"attached_body_id": invite.body_id, "follows": None, "follow_kind": None}
+        if not same and row["address_hash"] is not None:
+            given["former_hashes"] = (*row["former_hashes"], row["address_hash"])
         if not same:
             given |= {"address": None, "address_hash": invite.address_hash, "known_attempts": frozenset()}
         opened.put("invite", invite.command_id, row | given)
@@ -368,6 +389,11 @@ class MemoryResults:
         """See `Results.keep`."""
         opened = tx(connection)
         await opened.statement("keep result")
+        await opened.hold(("invite", invite.command_id))
+        own = _own(opened, invite.account, invite.command_id)
+        if own is None or own["erased_at"] is not None:
+            return False
+        invite = _stored(own)
         report = None if raw is None else b"not sealed"
         stored = StoredResult(version=version, result=result, completed_at=completed_at, report=report)
         row = {
@@ -422,8 +448,11 @@ class MemorySignals:
         self, connection: Connection, account: AccountId, ident: UUID, signal: AssessmentSignalled, reason: str
     ) -> None:
         """See `Signals.keep`."""
-        row = {"account": account, "signal": signal, "reason": reason, "attached_to": None}
-        await tx(connection).insert("unmatched", ident, row)
+        opened = tx(connection)
+        await opened.statement("keep signal")
+        if not await is_address_erased(opened, account, signal.address_hash):
+            row = {"account": account, "signal": signal, "reason": reason, "attached_to": None}
+            await opened.insert("unmatched", ident, row)
 
     async def find(self, connection: Connection, account: AccountId, ident: UUID) -> UnmatchedSignal | None:
         """See `Signals.find`."""
@@ -448,66 +477,11 @@ class MemorySignals:
         return dict(Counter(row["account"] for row in waiting))
 
 
-class MemoryPeople:
-    """See `People`."""
-
-    async def erase(
-        self,
-        connection: Connection,
-        account: AccountId,
-        candidate: CandidateId,
-        applications: Sequence[ApplicationId] = (),
-    ) -> int:
-        """See `People.erase`."""
-        opened = tx(connection)
-        await opened.statement("erase")
-        erased = [
-            ident
-            for ident, row in opened.rows("invite")
-            if row["account"] == account and (row["candidate_id"] == candidate or row["application_id"] in applications)
-        ]
-        hashes = set()
-        for ident in sorted(erased):
-            row = await opened.lock("invite", ident)
-            if row is not None:
-                hashes.add(row["address_hash"])
-                opened.put("invite", ident, row | _ERASED | {"erased_at": row["erased_at"] or opened.now})
-        for ident, row in list(opened.rows("unmatched")):
-            signal: AssessmentSignalled = row["signal"]
-            if row["account"] == account and signal.address_hash in hashes:
-                await opened.hold(("unmatched", ident))
-                opened.put("unmatched", ident, None)
-        for key, row in list(opened.rows("result")):
-            kept: StoredInvite = row["invite"]
-            if kept.account == account and (kept.candidate_id == candidate or kept.command_id in erased):
-                await opened.update("result", key, raw=None, stored=replace(row["stored"], report=None))
-        return len(erased)
-
-    async def merge(
-        self, connection: Connection, account: AccountId, candidate: CandidateId, into: CandidateId
-    ) -> None:
-        """See `People.merge`."""
-        opened = tx(connection)
-        await opened.statement("merge")
-        for table in ("intent", "invite"):
-            for ident, row in list(opened.rows(table)):
-                if (row["account"], row["candidate_id"]) == (account, candidate):
-                    await opened.update(table, ident, candidate_id=into)
-        for key, row in list(opened.rows("result")):
-            kept: StoredInvite = row["invite"]
-            if (kept.account, kept.candidate_id) == (account, candidate):
-                await opened.update("result", key, invite=replace(kept, candidate_id=into))
-
-
-_ERASED: Row = {
-    "address": None, "address_hash": None, "link": None, "known_attempts": frozenset(), "poll_at": None,
-    "poll_step": None, "overdue_at": None, "lease_until": None, "lease_token": None, "attached_body_id": None,
-}  # fmt: skip
 _BLANK: Row = {
     "address": None, "known_attempts": frozenset(), "read_at": None, "follows": None, "follow_kind": None,
     "doubted": False, "progress": Progress.INVITED, "completed_at": None, "time_expired": None, "poll_at": None,
     "poll_step": None, "overdue_at": None, "lease_until": None, "lease_token": None, "ready_token": None,
-    "erased_at": None, "link": None,
+    "erased_at": None, "link": None, "merged_from": (), "former_hashes": (),
 }  # fmt: skip
 
 

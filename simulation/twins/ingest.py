@@ -14,6 +14,7 @@ from simulation.twins.memory import Session, Transaction, is_free, tx
 from trellis.common.contracts.envelope import Envelope, encode
 from trellis.common.contracts.identifiers import AccountId
 from trellis.common.errors import ConflictError, StoreAwayError
+from trellis.common.store.postgres import Connection
 from trellis.ingest.adapters.sealed_bodies import KeptBody, UnreadableNotice
 from trellis.ingest.adapters.spool_store import SpooledMessage
 from trellis.ingest.endpoints import Endpoint, LiveSecret, Vendor
@@ -88,9 +89,30 @@ class MemoryBodies:
         """See `Bodies.put`."""
         async with _in_time(self._session, self._wait_seconds, "the body could not be kept in time") as opened:
             await opened.statement("keep body")
+            if kept.address_hash is not None:
+                await opened.hold(("address", kept.account, kept.address_hash), shared=True)
+                if opened.get("erased_address", (kept.account, kept.address_hash)) is not None:
+                    return
             row = {"kept": kept, "expires_at": kept.received_at + self._keep}
             if not await opened.insert("body", kept.id, row):
                 raise ConflictError("another writer was first (sealed_body_pkey)")
+
+    async def forget(self, connection: Connection, account: AccountId, address_hashes: Sequence[str]) -> int:
+        """See `PostgresSealedBodies.forget`."""
+        opened = tx(connection)
+        await opened.statement("forget bodies")
+        for hashed in sorted(set(address_hashes)):
+            await opened.hold(("address", account, hashed))
+            opened.put("erased_address", (account, hashed), {"at": opened.now})
+        named = [
+            ident
+            for ident, row in opened.rows("body")
+            if row["kept"].account == account and row["kept"].address_hash in address_hashes
+        ]
+        for ident in named:
+            await opened.hold(("body", ident))
+            opened.put("body", ident, None)
+        return len(named)
 
     async def open(self, account: AccountId, body: UUID) -> bytes | None:
         """See `PostgresSealedBodies.open`."""

@@ -12,7 +12,7 @@ from uuid import UUID
 from simulation.twins.memory import Memory, Row, Session, Transaction, is_free, tx
 from trellis.common.contracts.commands import AddNote, MoveApplication, SendInvite
 from trellis.common.contracts.envelope import Envelope
-from trellis.common.contracts.identifiers import AccountId, CandidateId, CommandId, Visit, stable_id
+from trellis.common.contracts.identifiers import AccountId, ApplicationId, CandidateId, CommandId, Visit, stable_id
 from trellis.common.ledger import recording
 from trellis.common.ledger.changes import Change
 from trellis.common.ledger.effects import Intent, Resolved
@@ -268,6 +268,21 @@ class MemoryLedger:
                 await self.record(connection, intent_of(fresh, 0.0, NOBODY), fresh["attempt"], change)
                 mended.append(ident)
         return mended
+
+    async def of_candidate(
+        self, connection: Connection, account: AccountId, candidate: CandidateId, applications: Sequence[ApplicationId]
+    ) -> list[Intent]:
+        """See `LedgerStore.of_candidate`."""
+        opened, found = tx(connection), []
+        await opened.statement("of candidate")
+        for ident, row in sorted(opened.rows("intent")):
+            if row["account"] != account:
+                continue
+            if row["candidate_id"] == candidate or row["application_id"] in applications:
+                fresh = await opened.lock("intent", ident)
+                if fresh is not None:
+                    found.append(intent_of(fresh, time.monotonic(), NOBODY))
+        return found
 
     async def held(self, connection: Connection, ident: UUID, account: AccountId) -> Intent | None:
         """See `LedgerStore.held`."""

@@ -26,6 +26,7 @@ from trellis.common.errors import ConflictError, StoreAwayError
 from trellis.common.runtime.ids import uuid7
 from trellis.common.runtime.keyring import Keyring
 from trellis.common.runtime.sealer import Sealer
+from trellis.common.store.database import Database, PostgresDatabase
 from trellis.common.store.migrate import migrate
 from trellis.common.store.postgres import Pool, open_pool
 from trellis.ingest.adapters.endpoint_store import PostgresEndpointStore
@@ -74,6 +75,16 @@ def bodies(request: pytest.FixtureRequest) -> Any:
         return twins.MemoryBodies(request.getfixturevalue("session"), keep=keep, wait_seconds=5)
     pool = request.getfixturevalue("pool")
     return PostgresSealedBodies(pool, Sealer(Keyring.generate()), keep=keep, wait_seconds=5)
+
+
+@pytest.fixture(params=["simulation", "postgres"])
+def forgetful(request: pytest.FixtureRequest) -> tuple[Database, Any]:
+    keep = timedelta(days=30)
+    if request.param == "simulation":
+        session = request.getfixturevalue("session")
+        return session, twins.MemoryBodies(session, keep=keep, wait_seconds=5)
+    pool = request.getfixturevalue("pool")
+    return PostgresDatabase(pool), PostgresSealedBodies(pool, Sealer(Keyring.generate()), keep=keep, wait_seconds=5)
 
 
 def fact() -> Envelope:
@@ -156,11 +167,13 @@ def kept(
     days_ago: float = 0,
     body: bytes = b"{}",
     ident: UUID | None = None,
+    address_hash: str | None = None,
 ) -> KeptBody:
     received_at = datetime.now(UTC) - timedelta(days=days_ago)
     return KeptBody(
-        id=ident or uuid7(), account=account, vendor=Vendor.CODERBYTE, body=body, received_at=received_at, fault=fault
-    )
+        id=ident or uuid7(), account=account, vendor=Vendor.CODERBYTE, body=body, received_at=received_at, fault=fault,
+        address_hash=address_hash,
+    )  # fmt: skip
 
 
 class TestBodies:
@@ -197,6 +210,36 @@ class TestBodies:
         assert newest.received_at > datetime.now(UTC) - timedelta(days=28.5)
         assert [await bodies.purge(most=3) for _ in range(3)] == [3, 1, 0]
         assert len(await bodies.unreadable(ACME)) == 2
+
+    async def test_what_names_an_erased_address_goes_and_nothing_more_of_it_is_kept(
+        self, forgetful: tuple[Database, Any]
+    ) -> None:
+        database, bodies = forgetful
+        jane, john, other = kept(address_hash="jane"), kept(address_hash="john"), kept(OTHER, address_hash="jane")
+        for one in (jane, john, other):
+            await bodies.put(one)
+        for count in (1, 0):
+            async with database.transaction() as connection:
+                assert await bodies.forget(connection, ACME, ["jane", "nobody"]) == count
+        late = kept(address_hash="jane")
+        await bodies.put(late)
+        for gone in (jane, late):
+            assert await bodies.open(ACME, gone.id) is None
+        assert await bodies.open(ACME, john.id) == john.body
+        assert await bodies.open(OTHER, other.id) == other.body
+
+    async def test_a_body_that_is_being_kept_while_its_person_is_erased_goes_as_well(
+        self, forgetful: tuple[Database, Any]
+    ) -> None:
+        database, bodies = forgetful
+        async with database.transaction() as connection:
+            await bodies.forget(connection, ACME, ["jane"])
+            late = kept(address_hash="jane")
+            keeping = asyncio.create_task(bodies.put(late))
+            await asyncio.sleep(0.1)
+            assert not keeping.done()
+        await keeping
+        assert await bodies.open(ACME, late.id) is None
 
     async def test_after_thirty_days_a_body_is_gone(self, bodies: Any) -> None:
         old, young, odd = kept(days_ago=30.1), kept(days_ago=29.9), kept(days_ago=31, fault="not_json")

@@ -16,14 +16,16 @@ from simulation.process import Process
 from simulation.twins import assessments as twins
 from simulation.twins.ledger import MemoryLedger
 from simulation.twins.memory import Memory, Session
+from simulation.twins.people import MemoryPeople
 from tests.contract.stores.races import meanwhile
 
 from trellis.assessments.adapters.coderbyte import Organization
 from trellis.assessments.adapters.connection_store import ConnectionStore, Wanted
 from trellis.assessments.adapters.invite_links import InviteLink
 from trellis.assessments.adapters.invite_store import AttachedInvite, InviteStore, NewInvite, StoredInvite
+from trellis.assessments.adapters.people_store import Erased, PeopleStore
 from trellis.assessments.adapters.result_store import DueReading, ResultStore
-from trellis.assessments.adapters.signal_store import PeopleStore, SignalStore
+from trellis.assessments.adapters.signal_store import SignalStore
 from trellis.assessments.app import SERVICE
 from trellis.assessments.domain import options
 from trellis.assessments.domain.correlation import KnownInvite, Progress
@@ -32,7 +34,7 @@ from trellis.assessments.domain.results import Result
 from trellis.assessments.stores import Invites, Organizations, People, Results, Signals
 from trellis.common.contracts.commands import Origin, SendInvite
 from trellis.common.contracts.envelope import Envelope
-from trellis.common.contracts.facts import AssessmentSignalled, SignalKind
+from trellis.common.contracts.facts import AssessmentSignalled, ErasureReason, SignalKind
 from trellis.common.contracts.identifiers import (
     AccountId,
     ApplicationId,
@@ -58,6 +60,7 @@ from trellis.common.store.postgres import open_pool, transaction
 ACME, GLOBEX = AccountId("acme"), AccountId("globex")
 TEST, OTHER_TEST = AssessmentId("backend-1"), AssessmentId("frontend-1")
 JANE, JOHN = CandidateId(100), CandidateId(200)
+DELETED = ErasureReason.DELETED
 LEASE = timedelta(seconds=30)
 NOW, SOON, LATER = timedelta(), timedelta(seconds=0.5), timedelta(hours=1)
 AT = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
@@ -121,7 +124,7 @@ async def kept(request: pytest.FixtureRequest, database: str) -> AsyncIterator[K
         session = Session(Memory(lambda: datetime.now(UTC)), process)
         yield Kept(
             session, MemoryLedger(session, "trellis/test"), twins.MemoryOrganizations(session, {ACME: ORGANIZATION}),
-            twins.MemoryInvites(), twins.MemoryResults(session), twins.MemorySignals(), twins.MemoryPeople(),
+            twins.MemoryInvites(), twins.MemoryResults(session), twins.MemorySignals(), MemoryPeople(),
         )  # fmt: skip
         return
     await migrate(database, SERVICE.schema, SERVICE.migrations)
@@ -219,7 +222,7 @@ class TestInvites:
         assert await kept.run(kept.invites, "links", ACME, ApplicationId(2)) == []
         await kept.run(kept.people, "merge", ACME, JANE, JOHN)
         assert await kept.run(kept.invites, "links", ACME, ApplicationId(1)) == [found]
-        await kept.run(kept.people, "erase", ACME, JOHN, [])
+        await kept.run(kept.people, "erase", ACME, JOHN, DELETED)
         assert await kept.run(kept.invites, "links", ACME, ApplicationId(1)) == []
 
     async def test_what_is_rolled_back_was_never_there(self, kept: Kept) -> None:
@@ -260,7 +263,8 @@ class TestInvites:
         await kept.run(kept.results, "stop", GLOBEX, new.command_id)
         await kept.run(kept.results, "hold_all", GLOBEX, LATER)
         assert not await kept.run(kept.invites, "advance", GLOBEX, new.command_id, Progress.STARTED)
-        assert await kept.run(kept.people, "erase", GLOBEX, JANE, [ApplicationId(1)]) == 0
+        nothing = Erased(commands=(), address_hashes=())
+        assert await kept.run(kept.people, "erase", GLOBEX, JANE, DELETED, [ApplicationId(1)]) == nothing
         await kept.run(kept.people, "merge", GLOBEX, JANE, JOHN)
         assert await kept.stored(new) == before
         assert await kept.claimed() == [new.command_id]
@@ -578,7 +582,7 @@ class TestSignalsAndPeople:
         assert (await kept.stored(new)).address is None
         await kept.run(kept.invites, "keep_address", found, "jane@other.example")
         assert await kept.run(kept.invites, "address", await kept.stored(new)) == "jane@other.example"
-        await kept.run(kept.people, "erase", ACME, JANE)
+        await kept.run(kept.people, "erase", ACME, JANE, DELETED)
         assert not await kept.run(kept.invites, "attach", attached(new, body))
         await kept.run(kept.invites, "keep_address", found, "jane@other.example")
         gone = await kept.stored(new)
@@ -631,7 +635,9 @@ class TestSignalsAndPeople:
         await kept.run(kept.results, "keep", stored, 1, GOOD, {"a": 1}, completed_at=AT, published=True)
         before = await kept.run(kept.results, "latest", ACME, new.command_id)
         (due,) = await kept.claim()
-        assert await kept.run(kept.people, "erase", ACME, JANE, [ApplicationId(5)]) == 2
+        gone = await kept.run(kept.people, "erase", ACME, JANE, DELETED, [ApplicationId(5)])
+        assert set(gone.commands) == {new.command_id, by_id.command_id}
+        assert gone.address_hashes == ("hash of another", "hash of jane")
         for erased in (new, by_id):
             found = await kept.stored(erased)
             assert (found.address, found.address_hash, found.known_attempts) == (None, None, frozenset())
@@ -647,6 +653,106 @@ class TestSignalsAndPeople:
         assert await kept.claim() == []
         assert not (await kept.stored(new)).doubted
         assert await kept.run(kept.invites, "address", await kept.stored(other)) == "jane@mail.example"
+
+    async def test_nothing_of_an_erased_person_is_kept_however_late_it_comes(self, kept: Kept) -> None:
+        new = await kept.prepare(invite(poll_after=NOW))
+        stored = await kept.stored(new)
+        async with kept.database.acquired() as connection:
+            before = await kept.database.now(connection)
+        await kept.run(kept.people, "erase", ACME, JANE, DELETED)
+        await kept.run(kept.invites, "remember_link", ACME, new.command_id, b"link")
+        later = replace(new, seen_at=before + LATER)
+        for late in (new, later, invite(2)):
+            assert not await kept.run(kept.invites, "prepare", late)
+        assert not await kept.run(kept.results, "keep", stored, 1, GOOD, {"a": 1}, completed_at=AT, published=True)
+        await kept.run(kept.signals, "keep", ACME, uuid4(), signal(address_hash="hash of jane"), "nobody")
+        assert (await kept.stored(new)).address is None
+        assert await kept.find(invite(2)) is None
+        assert await kept.run(kept.results, "latest", ACME, new.command_id) is None
+        assert await kept.run(kept.signals, "counts") == {}
+        for candidate, account, erased in ((JANE, ACME, True), (JOHN, ACME, False), (JANE, GLOBEX, False)):
+            assert await kept.run(kept.invites, "is_erased", account, candidate, before + LATER) is erased
+
+    async def test_after_an_anonymisation_only_what_is_read_later_is_kept(self, kept: Kept) -> None:
+        new = await kept.prepare(invite())
+        async with kept.database.acquired() as connection:
+            before = await kept.database.now(connection)
+        await kept.run(kept.people, "erase", ACME, JANE, ErasureReason.ANONYMIZED)
+        assert await kept.run(kept.invites, "is_erased", ACME, JANE, before)
+        assert not await kept.run(kept.invites, "prepare", replace(new, seen_at=before))
+        assert not await kept.run(kept.invites, "prepare", new)
+        async with kept.database.acquired() as connection:
+            after = await kept.database.now(connection)
+        assert not await kept.run(kept.invites, "is_erased", ACME, JANE, after)
+        assert await kept.run(kept.invites, "prepare", replace(new, address="new@mail.example", seen_at=after))
+        stored = await kept.stored(new)
+        assert await kept.run(kept.invites, "address", stored) == "new@mail.example"
+        assert await kept.run(kept.results, "keep", stored, 1, GOOD, {"a": 1}, completed_at=AT, published=True)
+        await kept.run(kept.people, "erase", ACME, JANE, DELETED)
+        await kept.run(kept.people, "erase", ACME, JANE, ErasureReason.ANONYMIZED)
+        assert not await kept.run(kept.invites, "prepare", replace(new, seen_at=after + LATER))
+
+    async def test_who_makes_an_invite_ready_while_its_person_is_erased_waits_and_keeps_nothing(
+        self, kept: Kept
+    ) -> None:
+        async with meanwhile(kept.database) as connection:
+            await kept.people.erase(connection, ACME, JANE, DELETED)
+            preparing = asyncio.create_task(kept.run(kept.invites, "prepare", invite()))
+            await asyncio.sleep(0.1)
+            assert not preparing.done()
+        assert await preparing is False
+
+    async def test_who_erases_while_an_invite_is_made_ready_waits_and_erases_it(self, kept: Kept) -> None:
+        new = invite()
+        async with meanwhile(kept.database) as connection:
+            await kept.ledger.take_in(connection, command(new), "coderbyte", None)
+            assert await kept.invites.prepare(connection, new)
+            erasing = asyncio.create_task(kept.run(kept.people, "erase", ACME, JANE, DELETED))
+            await asyncio.sleep(0.1)
+            assert not erasing.done()
+        assert (await erasing).commands == (new.command_id,)
+        assert (await kept.stored(new)).address is None
+
+    async def test_erasing_the_survivor_erases_what_came_of_the_merged(self, kept: Kept) -> None:
+        new, third = await kept.prepare(invite()), CandidateId(300)
+        assert await kept.run(kept.people, "merge", ACME, JOHN, third) is None
+        assert await kept.run(kept.people, "merge", ACME, JANE, JOHN) is None  # told out of order
+        assert (await kept.stored(new)).candidate_id == third
+        late = await kept.prepare(invite(2))
+        assert (await kept.stored(late)).candidate_id == third
+        assert len((await kept.run(kept.people, "erase", ACME, third, DELETED)).commands) == 2
+        assert (await kept.stored(new)).address is (await kept.stored(late)).address is None
+        assert not await kept.run(kept.invites, "prepare", invite(3))
+        assert await kept.run(kept.invites, "is_erased", ACME, JANE, None)
+
+    async def test_an_erasure_knows_every_address_that_an_invite_was_made_ready_for(self, kept: Kept) -> None:
+        new = await kept.prepare(invite())
+        for name in ("b", "b", "a"):
+            await kept.run(kept.invites, "prepare", replace(new, address=f"{name}@mail.example", address_hash=name))
+        gone = await kept.run(kept.people, "erase", ACME, JANE, DELETED)
+        assert gone.address_hashes == ("a", "b", "hash of jane")
+        assert (await kept.run(kept.people, "erase", ACME, JANE, DELETED)).address_hashes == ()
+
+    async def test_a_merge_told_late_says_that_the_survivor_was_erased(self, kept: Kept) -> None:
+        await kept.prepare(invite())
+        await kept.run(kept.people, "erase", ACME, JOHN, ErasureReason.ANONYMIZED)
+        assert await kept.run(kept.people, "merge", ACME, JANE, JOHN) is ErasureReason.ANONYMIZED
+        assert len((await kept.run(kept.people, "erase", ACME, JOHN, ErasureReason.ANONYMIZED)).commands) == 1
+
+    async def test_an_anonymisation_told_after_a_merge_takes_what_was_that_persons(self, kept: Kept) -> None:
+        new, own = await kept.prepare(invite()), await kept.prepare(invite(2, candidate_id=JOHN))
+        await kept.run(kept.people, "merge", ACME, JANE, JOHN)
+        assert (await kept.run(kept.people, "erase", ACME, JANE, DELETED)).commands == ()
+        gone = await kept.run(kept.people, "erase", ACME, JANE, ErasureReason.BY_HAND)
+        assert gone.commands == (new.command_id,)
+        assert (await kept.stored(own)).address is not None
+
+    async def test_the_ledgers_rows_of_a_person_are_found_by_candidate_and_by_application(self, kept: Kept) -> None:
+        new, other = await kept.prepare(invite()), await kept.prepare(invite(2, candidate_id=JOHN))
+        for applications, wanted in (([], {new.command_id}), ([ApplicationId(2)], {new.command_id, other.command_id})):
+            found = await kept.run(kept.ledger, "of_candidate", ACME, JANE, applications)
+            assert {intent.id for intent in found} == wanted
+        assert await kept.run(kept.ledger, "of_candidate", GLOBEX, JANE, [ApplicationId(2)]) == []
 
     async def test_a_merge_takes_all_along_under_the_other_candidate(self, kept: Kept) -> None:
         new, other = await kept.prepare(invite()), await kept.prepare(invite(2, candidate_id=JOHN))

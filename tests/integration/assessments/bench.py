@@ -15,10 +15,12 @@ from tests.fakes.coderbyte import CoderbyteTwin
 from trellis.assessments.adapters.connection_store import ConnectionStore, Wanted
 from trellis.assessments.adapters.gatekeeper import Clearance
 from trellis.assessments.adapters.invite_store import InviteStore
+from trellis.assessments.adapters.people_store import PeopleStore
 from trellis.assessments.adapters.result_store import ResultStore
-from trellis.assessments.adapters.signal_store import PeopleStore, SignalStore
+from trellis.assessments.adapters.signal_store import SignalStore
 from trellis.assessments.baseline import Baseline
 from trellis.assessments.domain.invites import Invitable, Verdict
+from trellis.assessments.erasing import Erasing
 from trellis.assessments.gateway import Gateway
 from trellis.assessments.handler import Handler
 from trellis.assessments.internal_api import Api
@@ -157,7 +159,16 @@ class Bench:
             self.bodies, relay, metrics, SystemClock(),
         )  # fmt: skip
         handler = Handler(
-            database, ledger, connections, publisher, signals, PeopleStore(sealer), runner, reports, relay, metrics
+            database,
+            ledger,
+            connections,
+            publisher,
+            signals,
+            Erasing(database=database, ledger=ledger, people=PeopleStore(sealer), source=SOURCE),
+            runner,
+            reports,
+            relay,
+            metrics,
         )
         brakes = Brakes(self.pool)
         api = Api(

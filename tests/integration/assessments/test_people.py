@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from tests.integration.assessments.bench import ACME, TEST, WHO, Bench
 
+from trellis.common.contracts.envelope import decode
 from trellis.common.contracts.facts import CandidateAnonymized, CandidateDeleted, CandidateMerged, SignalKind
 from trellis.common.contracts.identifiers import ApplicationId, CandidateId
+from trellis.common.contracts.outcomes import AddressErased
 
 PLANTED = ("jane.doe+planted", "Jane Plantedname", "inviteKey", "report/user", "planted answer text")
 
@@ -136,15 +138,33 @@ async def test_erasing_one_candidate_leaves_another_alone(bench: Bench) -> None:
     await bench.until(bench.results)
 
 
-async def test_a_person_in_doubt_who_is_erased_can_only_be_dropped(bench: Bench) -> None:
+async def test_what_is_open_of_an_erased_person_is_closed_and_a_late_command_too(bench: Bench) -> None:
     bench.twin.fault("invite", "cut_after")
-    command = bench.invite()
-    await bench.take(command)
+    unknown, waiting, late = bench.invite(), bench.invite(2), bench.invite(3)
+    await bench.take(unknown)
     await bench.one.runner.perform_due()
-    await bench.take(bench.envelope(CandidateDeleted(candidate_id=CandidateId(100))))
+    assert await bench.state(unknown) == "unknown"
+    await bench.take(waiting, bench.envelope(CandidateDeleted(candidate_id=CandidateId(100))))
+    await bench.take(late)
+    sent = bench.twin.calls["invite"]
     await bench.run(rounds=2)
-    assert await bench.state(command) == "in_doubt"
-    assert "erased" in await bench.cause(command)
+    for command in (unknown, waiting, late):
+        assert await bench.state(command) == "superseded"
+        assert "erased" in await bench.cause(command)
+    assert bench.twin.calls["invite"] == sent
+
+
+async def test_whose_addresses_are_to_be_forgotten_is_told_by_their_hashes_once(bench: Bench) -> None:
+    await bench.take(bench.invite())
+    await bench.run()
+    (known,) = await bench.fetch("select address_hash from invite")
+    erased = bench.envelope(CandidateDeleted(candidate_id=CandidateId(100)))
+    await bench.take(erased)
+    await bench.take(erased)
+    rows = await bench.fetch("select body from outbox where routing_key = 'address.erased.v1'")
+    (told,) = [decode(row["body"]) for row in rows]
+    assert told.data == AddressErased(address_hashes=(known["address_hash"],))
+    assert told.accountid == ACME
 
 
 async def test_a_merge_takes_invites_and_reports_along_under_the_other_key(bench: Bench) -> None:
@@ -174,7 +194,7 @@ async def test_a_merge_takes_invites_and_reports_along_under_the_other_key(bench
 
 
 async def test_every_table_and_column_says_what_it_is(bench: Bench) -> None:
-    own = ("connection", "invite", "result", "unmatched_signal")
+    own = ("connection", "invite", "result", "unmatched_signal", "erasure", "erased_address", "merged_candidate")
     rows = await bench.fetch(
         "select c.relname, a.attname from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum >= 0 "
         "where c.relname = any($1) and c.relkind = 'r' and not a.attisdropped "

@@ -51,6 +51,7 @@ def value(kind: str, text: str | None = None) -> Any:
         "uuid": uuid4(),
         "text": text or uuid4().hex,
         "_text": [],
+        "_int8": [],
         "bytea": uuid4().bytes,
         "bool": False,
         "timestamptz": datetime.now(UTC),

@@ -46,7 +46,7 @@ def made(walk: Walk, kind: Any, name: str = "") -> Any:
         "application_id": APPLICATION, "application_ids": (APPLICATION, OFFERED), "candidate_id": CANDIDATE,
         "into_candidate_id": CANDIDATE + 1, "job_id": JOB, "stage_id": STAGE, "from_stage_id": STAGE, "id": STAGE,
         "to_stage_id": NEXT, "command_id": COMMANDS[Action.INVITE], "asked_by": COMMANDS[Action.OBSERVE],
-        "visit": VISIT, "assessment_id": TEST, "address_hash": walk.address_hash, "sealed_body_id": walk.body_id,
+        "visit": VISIT, "assessment_id": TEST, "address_hash": walk.address_hash, "address_hashes": (walk.address_hash,), "sealed_body_id": walk.body_id,
         "workflow": MARK,
     }  # fmt: skip
     if name in ids:
@@ -103,6 +103,7 @@ IDLE = {
     "invite.send", "application.move",  # the command is known already
     "application.observed", "entry.accepted",  # the application is known to be where it is said to be
     "candidate.updated", "stage.deleted",  # nothing waits for an address, no stage of that job is cached
+    "assessment.signalled",  # its person was erased a few messages before
 }  # fmt: skip
 """What changes nothing of the victim's as it is seeded here, when it comes from the victim."""
 

@@ -10,14 +10,17 @@ import aiohttp
 import structlog
 
 from trellis.assessments import internal_api
+from trellis.assessments.adapters import tombstones
 from trellis.assessments.adapters.coderbyte import HttpCoderbyte
 from trellis.assessments.adapters.connection_store import API_KEYS, ConnectionStore
 from trellis.assessments.adapters.gatekeeper import GreenhouseGatekeeper
 from trellis.assessments.adapters.invite_store import InviteStore
+from trellis.assessments.adapters.people_store import PeopleStore
 from trellis.assessments.adapters.result_store import ResultStore
 from trellis.assessments.adapters.sealed_bodies import IngestBodies
-from trellis.assessments.adapters.signal_store import PeopleStore, SignalStore
+from trellis.assessments.adapters.signal_store import SignalStore
 from trellis.assessments.baseline import Baseline
+from trellis.assessments.erasing import Erasing
 from trellis.assessments.examination import Examination
 from trellis.assessments.gateway import Gateway
 from trellis.assessments.handler import Handler
@@ -119,9 +122,8 @@ def assemble(kit: Kit, settings: AssessmentsSettings) -> Parts:
         relay, kit.metrics, kit.clock, tick_seconds=settings.tick_seconds,
         lease=timedelta(seconds=2 * (settings.request_seconds + settings.lease_seconds)),
     )  # fmt: skip
-    handler = Handler(
-        database, ledger, connections, publisher, signals, PeopleStore(sealer), runner, reports, relay, kit.metrics
-    )
+    erasing = Erasing(database=database, ledger=ledger, people=PeopleStore(sealer), source=SOURCE)
+    handler = Handler(database, ledger, connections, publisher, signals, erasing, runner, reports, relay, kit.metrics)
     brakes = Brakes(kit.pool)
 
     def changed() -> None:
@@ -169,6 +171,7 @@ async def _tidy(pool: Pool) -> None:
         try:
             async with transaction(pool) as connection:
                 await inbox.forget_old(connection)
+                await tombstones.forget_old(connection)
         except TransientError as error:
             log.warning("tidy.waiting", reason=str(error))
         await asyncio.sleep(TIDY_SECONDS)

@@ -13,12 +13,13 @@ import structlog
 from trellis.assessments.attaching import Attaching
 from trellis.assessments.domain.correlation import KnownInvite, Matched, Progress, Unmatched, is_evidence, match_signal
 from trellis.assessments.domain.options import OnCollision
+from trellis.assessments.erasing import Erasing
 from trellis.assessments.evidence import settle_by_evidence
 from trellis.assessments.gateway import VENDOR
 from trellis.assessments.outcomes import unique_key
 from trellis.assessments.reports import Reports
 from trellis.assessments.results import ResultPublisher
-from trellis.assessments.stores import Organizations, People, Signals
+from trellis.assessments.stores import Organizations, Signals
 from trellis.assessments.withdrawing import Withdrawing
 from trellis.common.contracts.commands import AttachResult, SendInvite, WithdrawInvite
 from trellis.common.contracts.envelope import Envelope
@@ -28,6 +29,7 @@ from trellis.common.contracts.facts import (
     CandidateDeleted,
     CandidateMerged,
     CandidateUpdated,
+    ErasureReason,
     SignalKind,
 )
 from trellis.common.contracts.identifiers import AccountId
@@ -55,7 +57,7 @@ class Handler:
         connections: Organizations,
         publisher: ResultPublisher,
         signals: Signals,
-        people: People,
+        erasing: Erasing,
         runner: Runner,
         reports: Reports,
         relay: Relay,
@@ -67,7 +69,7 @@ class Handler:
         self._publisher = publisher
         self._invites = publisher.invites
         self._signals = signals
-        self._people = people
+        self._erasing = erasing
         self._withdrawing = Withdrawing(publisher=publisher)
         self._attaching = Attaching(publisher=publisher, signals=signals)
         self._runner = runner
@@ -113,14 +115,12 @@ class Handler:
             case CandidateUpdated(candidate_id=candidate):
                 await self._ledger.mend(connection, account, candidate, MENDS)
             case CandidateMerged(candidate_id=candidate, into_candidate_id=into):
-                await self._people.merge(connection, account, candidate, into)
+                await self._erasing.merge(connection, envelope, candidate, into)
                 await self._ledger.mend(connection, account, into, MENDS)
             case CandidateDeleted(candidate_id=candidate, application_ids=applications):
-                count = await self._people.erase(connection, account, candidate, applications)
-                log.info("candidate.erased", account=account, candidate_id=candidate, count=count)
+                await self._erasing.erase(connection, envelope, candidate, ErasureReason.DELETED, applications)
             case CandidateAnonymized(candidate_id=candidate):
-                count = await self._people.erase(connection, account, candidate)
-                log.info("candidate.erased", account=account, candidate_id=candidate, count=count)
+                await self._erasing.erase(connection, envelope, candidate, ErasureReason.ANONYMIZED)
             case _:
                 raise PermanentError(f"{envelope.type} is nothing this service handles")
 

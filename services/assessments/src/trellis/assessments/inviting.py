@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -10,7 +11,7 @@ from typing import Final
 
 from trellis.assessments.adapters.coderbyte import TOTAL_SECONDS, CredentialError, Organization
 from trellis.assessments.adapters.gatekeeper import Gatekeeper
-from trellis.assessments.adapters.invite_store import FollowKind, NewInvite, StoredInvite
+from trellis.assessments.adapters.invite_store import FollowKind, NewInvite
 from trellis.assessments.baseline import Baseline
 from trellis.assessments.domain import correlation
 from trellis.assessments.domain.correlation import KnownInvite, Standing
@@ -25,8 +26,10 @@ from trellis.assessments.domain.invites import (
     to_request,
 )
 from trellis.assessments.domain.options import Reinvite
+from trellis.assessments.erasing import WITHDRAWN
 from trellis.assessments.gateway import VENDOR, Gateway
 from trellis.assessments.results import ResultPublisher
+from trellis.assessments.rows import Person, command_of, new_invite, still_known
 from trellis.assessments.stores import Organizations
 from trellis.common.contracts.commands import BY_HAND, Action, SendInvite
 from trellis.common.contracts.identifiers import AccountId, CommandId
@@ -56,8 +59,6 @@ PREPARE_SECONDS: Final = 5.0
 """How long after the application's reading the budget for reads is waited for; the rest of P4's ten is the invite's."""
 RESERVE_SECONDS: Final = 8.5
 """Likewise for the invite itself, counted from the claim."""
-FRESH_SECONDS: Final = 60.0
-"""How old the reading of a person's attempts may be when the invite leaves: a budget refusal does not cost it again."""
 WAIT_FOR_SHARED: Final = timedelta(minutes=10)
 """How often an invite that waits for another's result is looked at; the result itself settles it at once."""
 NO_CONNECTION: Final = Later(
@@ -143,19 +144,22 @@ class InviteEffect:
             return Later(reason=str(error), wait=error.retry_after or timedelta(seconds=5))
 
     async def _weigh(self, organization: Organization, intent: Intent, whom: Invitable, read_at: float) -> Preparation:
-        command, until = _command(intent), read_at + PREPARE_SECONDS
-        hashed = self._keyring.address_hash(intent.account, whom.address)
+        command, until = command_of(intent), read_at + PREPARE_SECONDS
         async with self._database.acquired() as connection:
-            stored = await self._invites.find(connection, intent.account, intent.id)
-            standing = await self._standing(connection, organization, intent, hashed)
             now = await self._database.now(connection)
+            person = self._person(intent, whom, now, read_at)
+            if await self._invites.is_erased(connection, intent.account, person.candidate_id, person.seen_at):
+                return Overtaken(reason=WITHDRAWN)
+            stored = await self._invites.find(connection, intent.account, intent.id)
+            standing = await self._standing(connection, organization, intent, person.address_hash)
+        hashed = person.address_hash
         doubted = stored is not None and stored.doubted
         if not isinstance(standing, correlation.Go) and not doubted:
-            return await self._stand_back(intent, whom, hashed, standing)
+            return await self._stand_back(intent, person, standing)
         chosen = await self._choose(organization, command, until)
         if isinstance(chosen, Blocked):
             return chosen
-        known, read_now = _still_known(stored, hashed, now), False
+        known, read_now = still_known(stored, hashed, now), False
         if known is None:
             shown, read_now = (
                 await self._baseline.read(organization, whom.address, command.assessment_id, until=until),
@@ -168,12 +172,21 @@ class InviteEffect:
                 known = stored.known_attempts
         request = to_request(whom.address, chosen, intent.application_id, organization.options, read_at=read_at)
         new = replace(
-            _row(intent, whom, hashed, poll_after=organization.options.poll_interval),
+            new_invite(intent, person, poll_after=organization.options.poll_interval),
             known_attempts=known,
             read_at=None if read_now or stored is None else stored.read_at,
             ready_token=intent.lease_token,
         )
-        return await self._make_ready(organization, intent, whom, new, request, insist=doubted)
+        return await self._make_ready(organization, intent, person, new, request, insist=doubted)
+
+    def _person(self, intent: Intent, whom: Invitable, now: datetime, read_at: float) -> Person:
+        """Return whom Greenhouse showed at *read_at*, a monotonic time; *now* is the database's."""
+        return Person(
+            candidate_id=whom.candidate_id,
+            address=whom.address,
+            address_hash=self._keyring.address_hash(intent.account, whom.address),
+            seen_at=now - timedelta(seconds=max(0.0, time.monotonic() - read_at)),
+        )
 
     async def _choose(self, organization: Organization, command: SendInvite, until: float) -> Assessment | Blocked:
         chosen = choose(await self._gateway.assessments(organization, until=until), command.assessment_id)
@@ -185,7 +198,7 @@ class InviteEffect:
     async def _standing(
         self, connection: Connection, organization: Organization, intent: Intent, hashed: str
     ) -> Standing:
-        command = _command(intent)
+        command = command_of(intent)
         assessment = command.assessment_id
         by_hand = command.origin.workflow == BY_HAND  # an earlier visit's invite was seen by the person who asks
         return correlation.standing(
@@ -201,7 +214,7 @@ class InviteEffect:
         self,
         organization: Organization,
         intent: Intent,
-        whom: Invitable,
+        person: Person,
         new: NewInvite,
         request: InviteRequest,
         *,
@@ -217,19 +230,21 @@ class InviteEffect:
                 return Later(reason="another worker has taken this over", wait=timedelta(seconds=1))
             standing = await self._standing(connection, organization, intent, new.address_hash)
             if isinstance(standing, correlation.Go) or insist:
-                await self._invites.prepare(connection, new)
+                if not await self._invites.prepare(connection, new):
+                    return Overtaken(reason=WITHDRAWN)
                 if new.read_at is None:  # Coderbyte was read just now, so it takes the credential
                     await self._ledger.unpause(connection, intent.account, VENDOR)
                 return Ready(request=_Bound(organization=organization, request=request), read_at=request.read_at)
-        return await self._stand_back(intent, whom, new.address_hash, standing)
+        return await self._stand_back(intent, person, standing)
 
-    async def _stand_back(self, intent: Intent, whom: Invitable, hashed: str, standing: Standing) -> Preparation:
+    async def _stand_back(self, intent: Intent, person: Person, standing: Standing) -> Preparation:
         match standing:
             case correlation.InvitedBefore(earlier=earlier, reason=reason):
-                await self._use_earlier(intent, whom, hashed, earlier)
+                await self._use_earlier(intent, person, earlier)
                 return Overtaken(reason=f"{reason} (visit {earlier.visit})")
             case correlation.WaitsFor(rival=rival):
-                await self._follow(intent, whom, hashed, rival, "shared")
+                if not await self._follow(intent, person, rival, "shared"):
+                    return Overtaken(reason=WITHDRAWN)
                 reason = (
                     f"the same person has an open invite to this assessment for application {rival.application_id}; "
                     "its result will stand for both"
@@ -243,15 +258,16 @@ class InviteEffect:
             case correlation.Leaving() | correlation.Go():
                 return Later(reason="another invite of this application is just leaving", wait=timedelta(seconds=2))
 
-    async def _follow(self, intent: Intent, whom: Invitable, hashed: str, other: KnownInvite, kind: FollowKind) -> None:
+    async def _follow(self, intent: Intent, person: Person, other: KnownInvite, kind: FollowKind) -> bool:
         async with self._database.transaction() as connection:
-            await self._invites.prepare(connection, _row(intent, whom, hashed, follows=other, kind=kind))
+            return await self._invites.prepare(connection, new_invite(intent, person, follows=other, kind=kind))
 
-    async def _use_earlier(self, intent: Intent, whom: Invitable, hashed: str, earlier: KnownInvite) -> None:
+    async def _use_earlier(self, intent: Intent, person: Person, earlier: KnownInvite) -> None:
         """Let the earlier invite's result, now or when it comes, stand for a new visit to the same stage."""
-        if earlier.stage_id != _command(intent).stage_id:
+        if earlier.stage_id != command_of(intent).stage_id:
             return
-        await self._follow(intent, whom, hashed, earlier, "earlier")
+        if not await self._follow(intent, person, earlier, "earlier"):
+            return
         results = self._publisher.results
         async with self._database.transaction() as connection:
             own = await self._invites.find(connection, intent.account, intent.id)
@@ -298,7 +314,7 @@ class InviteEffect:
         if stored is None:
             return await self._look_up_restored(organization, intent)
         if address is None:
-            return CannotTell(reason="the person's data was erased", remedy="drop this effect")
+            return Overtaken(reason=WITHDRAWN)
         try:
             shown = await self._baseline.read(
                 organization, address, stored.assessment_id, until=intent.claimed + PREPARE_SECONDS
@@ -326,17 +342,18 @@ class InviteEffect:
             shown = await self._baseline.read(
                 organization,
                 whom.address,
-                _command(intent).assessment_id,
+                command_of(intent).assessment_id,
                 until=clearance.read_at + PREPARE_SECONDS,
             )
         except CredentialError as error:
             return Unauthorized(reason=str(error), remedy=error.remedy)
-        hashed = self._keyring.address_hash(intent.account, whom.address)
-        row = _row(intent, whom, hashed, poll_after=organization.options.poll_interval)
         async with self._database.transaction() as connection:
             if not await self._invites.is_held(connection, intent.account, intent.id, intent.lease_token):
                 return Later(reason="another worker has taken this over", wait=timedelta(seconds=1))
-            await self._invites.prepare(connection, replace(row, known_attempts=shown.hashes))
+            person = self._person(intent, whom, await self._database.now(connection), clearance.read_at)
+            row = new_invite(intent, person, poll_after=organization.options.poll_interval)
+            if not await self._invites.prepare(connection, replace(row, known_attempts=shown.hashes)):
+                return Overtaken(reason=WITHDRAWN)
             await self._invites.doubt(
                 connection, intent.account, intent.id, timedelta(seconds=organization.options.poll_schedule[0])
             )
@@ -364,49 +381,3 @@ class InviteEffect:
         """Return `credential.retry_s`."""
         organization = await self._connections.load(account)
         return timedelta(seconds=60) if organization is None else organization.options.credential_retry
-
-
-def _command(intent: Intent) -> SendInvite:
-    if not isinstance(intent.command, SendInvite):
-        raise TypeError(type(intent.command).__name__)
-    return intent.command
-
-
-def _row(
-    intent: Intent,
-    whom: Invitable,
-    hashed: str,
-    *,
-    follows: KnownInvite | None = None,
-    kind: FollowKind | None = None,
-    poll_after: timedelta | None = None,
-) -> NewInvite:
-    command = _command(intent)
-    return NewInvite(
-        command_id=intent.id,
-        account=intent.account,
-        application_id=intent.application_id,
-        candidate_id=whom.candidate_id,
-        visit=intent.visit,
-        stage_id=command.stage_id,
-        assessment_id=command.assessment_id,
-        correlationid=intent.correlationid,
-        address=whom.address,
-        address_hash=hashed,
-        follows=None if follows is None else follows.command_id,
-        follow_kind=kind,
-        poll_after=poll_after,
-    )
-
-
-def _still_known(stored: StoredInvite | None, hashed: str, now: datetime) -> frozenset[str] | None:
-    """Return the attempts read a moment before *now*, by the database's clock as they were, for the same address.
-
-    None when they must be read.
-    """
-    if stored is None or stored.doubted or stored.address_hash != hashed or stored.read_at is None:
-        return None
-    if stored.follows is not None:
-        return None
-    age = (now - stored.read_at).total_seconds()
-    return stored.known_attempts if 0 <= age < FRESH_SECONDS else None

@@ -10,12 +10,13 @@ from uuid import UUID
 from trellis.assessments.adapters.coderbyte import Organization, RawReport
 from trellis.assessments.adapters.invite_links import InviteLink
 from trellis.assessments.adapters.invite_store import AttachedInvite, NewInvite, StoredInvite
+from trellis.assessments.adapters.people_store import Erased
 from trellis.assessments.adapters.result_store import DueReading, StoredResult
 from trellis.assessments.adapters.signal_store import UnmatchedSignal
 from trellis.assessments.domain.correlation import KnownInvite, Progress
 from trellis.assessments.domain.polling import NextReading
 from trellis.assessments.domain.results import Result
-from trellis.common.contracts.facts import AssessmentSignalled
+from trellis.common.contracts.facts import AssessmentSignalled, ErasureReason
 from trellis.common.contracts.identifiers import AccountId, ApplicationId, AssessmentId, CandidateId, Visit
 from trellis.common.store.postgres import Connection
 
@@ -57,8 +58,13 @@ class Invites(Protocol):
     async def is_held(self, connection: Connection, account: AccountId, command: UUID, token: UUID) -> bool:
         """Return whether the ledger row still is that claim's, and lock it if it is."""
 
-    async def prepare(self, connection: Connection, invite: NewInvite) -> None:
-        """Write what an invite will be known by."""
+    async def is_erased(
+        self, connection: Connection, account: AccountId, candidate: CandidateId, seen_at: datetime | None
+    ) -> bool:
+        """Return whether the candidate was erased, so that nothing seen at *seen_at* may be kept or used."""
+
+    async def prepare(self, connection: Connection, invite: NewInvite) -> bool:
+        """Write what an invite will be known by; False when its person was erased."""
 
     async def doubt(self, connection: Connection, account: AccountId, command: UUID, poll_after: timedelta) -> None:
         """Note that an attempt's outcome was unknown once, and read its report soon."""
@@ -126,7 +132,7 @@ class Results(Protocol):
         completed_at: datetime,
         published: bool,
     ) -> bool:
-        """Keep one version of a result; False when that version is there already."""
+        """Keep one version of a result; False when that version is there already, or the person was erased."""
 
     async def open_report(
         self, connection: Connection, account: AccountId, candidate: CandidateId, command: UUID, stored: StoredResult
@@ -155,7 +161,7 @@ class Signals(Protocol):
     async def keep(
         self, connection: Connection, account: AccountId, ident: UUID, signal: AssessmentSignalled, reason: str
     ) -> None:
-        """Keep *signal* with why nothing matched."""
+        """Keep *signal* with why nothing matched, unless its person was erased."""
 
     async def find(self, connection: Connection, account: AccountId, ident: UUID) -> UnmatchedSignal | None:
         """Return one unmatched signal, locked; None when there is none."""
@@ -184,11 +190,12 @@ class People(Protocol):
         connection: Connection,
         account: AccountId,
         candidate: CandidateId,
+        why: ErasureReason,
         applications: Sequence[ApplicationId] = (),
-    ) -> int:
-        """Drop the candidate's key and every trace of the address."""
+    ) -> Erased:
+        """Drop the candidate's key and every trace of the address, and keep nothing that comes later."""
 
     async def merge(
         self, connection: Connection, account: AccountId, candidate: CandidateId, into: CandidateId
-    ) -> None:
-        """Make all that was *candidate*'s *into*'s."""
+    ) -> ErasureReason | None:
+        """Make all that was *candidate*'s *into*'s; say why that person was erased, if so."""

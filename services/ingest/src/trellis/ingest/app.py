@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final
 
+import structlog
 from aiohttp import web
 
-from trellis.common.errors import StoreAwayError
+from trellis.common.bus.consumer import Consumer
+from trellis.common.bus.topology import INGEST
+from trellis.common.errors import StoreAwayError, TransientError
 from trellis.common.runtime.health import Check
 from trellis.common.runtime.http import tenancy
 from trellis.common.runtime.lifecycle import Kit, Parts, serve
@@ -21,13 +25,16 @@ from trellis.common.setup.api import add_routes
 from trellis.common.setup.faults import PostgresFaults
 from trellis.common.setup.part import Part
 from trellis.common.setup.watch import Watch
-from trellis.common.store.postgres import acquired
+from trellis.common.store import inbox
+from trellis.common.store.database import PostgresDatabase
+from trellis.common.store.postgres import Pool, acquired, transaction
 from trellis.ingest.adapters.endpoint_store import SEALED_BY_THE_RING, PostgresEndpointStore
 from trellis.ingest.adapters.registry import PostgresRegistry
 from trellis.ingest.adapters.sealed_bodies import PostgresSealedBodies
 from trellis.ingest.adapters.spool_store import PostgresSpool
 from trellis.ingest.delivery import Outlet
 from trellis.ingest.endpoints import Endpoints
+from trellis.ingest.erasures import Erasures
 from trellis.ingest.examination import Examination
 from trellis.ingest.internal_api import InternalApi, errors_as_json
 from trellis.ingest.listener import Bounds, Listener, watched
@@ -37,7 +44,11 @@ from trellis.ingest.settings import IngestSettings
 from trellis.ingest.spool import Drain, purge_expired
 from trellis.ingest.usage import SilenceWatch, Usage
 
+log = structlog.get_logger()
+
 NAME: Final = "ingest"
+TIDY_SECONDS: Final = 600.0
+"""How often old inbox rows are looked for."""
 
 
 async def run(environ: Mapping[str, str]) -> None:
@@ -101,7 +112,8 @@ def build(kit: Kit, settings: IngestSettings) -> Parts:
         base_url=settings.base_url,
         silences=store.silences,
     )
-    part = Part(NAME, settings.broker_url.get_secret_value(), None, None)
+    part = Part(NAME, settings.broker_url.get_secret_value(), INGEST, None)
+    erasures = Erasures(PostgresDatabase(kit.pool), bodies)
     setup = Watch(
         Examination(store, spool, part, kit.clock),
         PostgresFaults(kit.pool),
@@ -112,6 +124,7 @@ def build(kit: Kit, settings: IngestSettings) -> Parts:
     drain = Drain(spool, kit.publisher, kit.metrics)
     kit.health.checks["database"] = _broker_or_spool(kit)
     return Parts(
+        consumers=[Consumer(kit.consuming, kit.publisher, INGEST, erasures.handle_batch, kit.metrics)],
         tasks=[
             listener.run,
             drain.run,
@@ -119,10 +132,22 @@ def build(kit: Kit, settings: IngestSettings) -> Parts:
             SilenceWatch(store, kit.metrics).run,
             setup.run,
             lambda: purge_expired(bodies),
+            lambda: _tidy(kit.pool),
             Resealing(kit.pool, kit.keyring, [DATA_KEYS, *SEALED_BY_THE_RING], kit.metrics).run,
         ],
         closing=[usage.flush, listener.close],
     )
+
+
+async def _tidy(pool: Pool) -> None:
+    """Forget messages taken in longer ago than any redelivery comes."""
+    while True:
+        try:
+            async with transaction(pool) as connection:
+                await inbox.forget_old(connection)
+        except TransientError as error:
+            log.warning("tidy.waiting", reason=str(error))
+        await asyncio.sleep(TIDY_SECONDS)
 
 
 def _listener(kit: Kit, settings: IngestSettings, receiver: Receiver, internal: InternalApi, setup: Watch) -> Listener:

@@ -243,8 +243,8 @@ class Receiver:
             return webhook.answer(200, Outcome.DROPPED, reason="an operation without use")
         if not parsed.email:
             raise UnreadableBody("wrong_shape", "email: expected an address")
-        kept = webhook.kept()
         address_hash = self._keyring.address_hash(endpoint.account, parsed.email)
+        kept = webhook.kept(address_hash=address_hash)
         fact = to_signal(parsed, webhook.delivery, address_hash=address_hash, sealed_body_id=kept.id)
         await self._bodies.put(kept)
         return await self._deliver(webhook, [fact], parsed.operation)
@@ -289,7 +289,7 @@ class _Webhook:
             fact=fact,
         )
 
-    def kept(self, fault: str | None = None) -> KeptBody:
+    def kept(self, fault: str | None = None, *, address_hash: str | None = None) -> KeptBody:
         """Return the body as it is to be kept."""
         return KeptBody(
             id=uuid7(),
@@ -298,6 +298,7 @@ class _Webhook:
             body=self.body,
             received_at=self.received_at,
             fault=fault,
+            address_hash=address_hash,
         )
 
 

@@ -91,7 +91,8 @@ ASSESSMENTS: Final = InboundQueue(
         "candidate.anonymized.v1",
     ),
 )
-QUEUES: Final = (WORKFLOW, GREENHOUSE_ACTIONS, ASSESSMENTS)
+INGEST: Final = InboundQueue(name="ingest.inbound", bindings=("address.erased.v1",))
+QUEUES: Final = (WORKFLOW, GREENHOUSE_ACTIONS, ASSESSMENTS, INGEST)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -49,6 +49,7 @@ MESSAGE_TYPES: Final[dict[str, type]] = {
     "command.settled": outcomes.CommandSettled,
     "assessment.started": outcomes.AssessmentStarted,
     "assessment.completed": outcomes.AssessmentCompleted,
+    "address.erased": outcomes.AddressErased,
 }
 """Every message type, all at version 1. The routing key is the type and `.v1`."""
 
@@ -80,6 +81,7 @@ Message = (
     | outcomes.CommandSettled
     | outcomes.AssessmentStarted
     | outcomes.AssessmentCompleted
+    | outcomes.AddressErased
 )
 
 _NAMES: Final = {model: name for name, model in MESSAGE_TYPES.items()}

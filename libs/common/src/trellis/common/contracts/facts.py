@@ -244,6 +244,14 @@ class CandidateAnonymized:
     fields: tuple[str, ...] = ()
 
 
+class ErasureReason(StrEnum):
+    """Why a person's data is dropped. After an anonymisation the candidate may get new data, else never."""
+
+    DELETED = "deleted"
+    ANONYMIZED = "anonymized"
+    BY_HAND = "by_hand"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobChanged:
     """A job was edited or deleted; what is cached about it is stale."""

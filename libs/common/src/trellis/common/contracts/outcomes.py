@@ -63,6 +63,17 @@ class AssessmentStarted:
     assessment_id: AssessmentId
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddressErased:
+    """A person was erased: what names these addresses is dropped, and not kept when it comes later.
+
+    Attributes:
+        address_hashes: Keyed hashes of the addresses that invites of the person went to.
+    """
+
+    address_hashes: tuple[str, ...]
+
+
 class Integrity(StrEnum):
     """Whether the vendor suspects that the work is not the candidate's own."""
 

@@ -9,7 +9,7 @@ from typing import Protocol
 from uuid import UUID
 
 from trellis.common.contracts.envelope import Envelope
-from trellis.common.contracts.identifiers import AccountId, CandidateId
+from trellis.common.contracts.identifiers import AccountId, ApplicationId, CandidateId
 from trellis.common.ledger.changes import Change
 from trellis.common.ledger.effects import Intent, Resolved
 from trellis.common.ledger.states import State
@@ -59,6 +59,11 @@ class LedgerStore(Protocol):
 
     async def mend(self, connection: Connection, account: AccountId, candidate: CandidateId, fact: str) -> list[UUID]:
         """Give back the parked rows of *candidate* that *fact* mends, and return their ids."""
+
+    async def of_candidate(
+        self, connection: Connection, account: AccountId, candidate: CandidateId, applications: Sequence[ApplicationId]
+    ) -> list[Intent]:
+        """Return the rows of *candidate* and of *applications*, locked, in the order of their ids."""
 
     async def held(self, connection: Connection, ident: UUID, account: AccountId) -> Intent | None:
         """Return one row of *account* as it is now, locked; None when there is none."""

@@ -391,6 +391,19 @@ class Ledger:
             await self.record(connection, intent, intent.attempt, change)
         return [row["id"] for row in rows]
 
+    async def of_candidate(
+        self, connection: Connection, account: AccountId, candidate: CandidateId, applications: Sequence[ApplicationId]
+    ) -> list[Intent]:
+        """Return the rows of *candidate* and of *applications*, whoever's they are, locked in the order of their ids."""
+        rows = await connection.fetch(
+            f"select {_COLUMNS} from intent i where account_id = $1 "
+            "and (candidate_id = $2 or application_id = any($3::bigint[])) order by id for update",
+            account,
+            candidate,
+            list(applications),
+        )
+        return [_intent(row, time.monotonic(), UUID(int=0)) for row in rows]
+
     async def held(self, connection: Connection, ident: UUID, account: AccountId) -> Intent | None:
         """Return one row of *account* as it is now, locked; None when there is none."""
         row = await connection.fetchrow(

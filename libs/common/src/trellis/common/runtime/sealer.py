@@ -40,6 +40,8 @@ class Sealer:
             plain: What to seal.
             place: Table, column and row it will stand in.
         """
+        if subject != ACCOUNT:
+            self._cache.pop((account, subject), None)  # it may have been dropped, and another made since
         key = await self._key(connection, account, subject)
         if key is None:
             fresh = os.urandom(32)

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 from uuid import UUID
 
+from trellis.assessments.adapters import tombstones
 from trellis.assessments.adapters.invite_links import InviteLink, link_place, open_links
 from trellis.assessments.domain.correlation import KnownInvite, Progress
 from trellis.common.contracts.facts import AssessmentSignalled
@@ -103,6 +104,8 @@ class NewInvite:
     address: str = field(repr=False)
     address_hash: str = ""
     known_attempts: frozenset[str] = frozenset()
+    seen_at: datetime | None = None
+    """When the address was read in Greenhouse, on the database's clock; None when nobody knows."""
     read_at: datetime | None = None
     """When the attempts were read; None for just now."""
     ready_token: UUID | None = None
@@ -123,6 +126,13 @@ class InviteStore:
     async def lock_person(self, connection: Connection, account: AccountId, address_hash: str) -> None:
         """Let nobody else decide about invites of this person until the transaction ends."""
         await connection.execute("select pg_advisory_xact_lock(hashtextextended($1, 11))", f"{account}:{address_hash}")
+
+    async def is_erased(
+        self, connection: Connection, account: AccountId, candidate: CandidateId, seen_at: datetime | None
+    ) -> bool:
+        """Return whether the candidate was erased, so that nothing seen at *seen_at* may be kept or used."""
+        found = await tombstones.survivor(connection, account, candidate)
+        return await tombstones.is_erased(connection, account, found, seen_at)
 
     async def of_application(
         self, connection: Connection, account: AccountId, application: ApplicationId, assessment: AssessmentId
@@ -191,12 +201,18 @@ class InviteStore:
             )
         )
 
-    async def prepare(self, connection: Connection, invite: NewInvite) -> None:
-        """Write what an invite will be known by; committed before the request leaves, it matches any webhook."""
+    async def prepare(self, connection: Connection, invite: NewInvite) -> bool:
+        """Write what an invite will be known by; committed before the request leaves, it matches any webhook.
+
+        False, and nothing is written, when the person was erased since the address was read.
+        """
+        candidate = await tombstones.sealed_under(connection, invite.account, invite.candidate_id, invite.seen_at)
+        if candidate is None:
+            return False
         sealed = await self._sealer.seal(
             connection,
             invite.account,
-            candidate_subject(invite.candidate_id),
+            candidate_subject(candidate),
             invite.address.encode(),
             address_place(invite.command_id),
         )
@@ -209,9 +225,10 @@ class InviteStore:
             "address_hash = excluded.address_hash, address = excluded.address, "
             "known_attempts = excluded.known_attempts, read_at = excluded.read_at, prepared_at = clock_timestamp(), "
             "follows = excluded.follows, follow_kind = excluded.follow_kind, poll_at = excluded.poll_at, "
-            "ready_token = excluded.ready_token "
+            "ready_token = excluded.ready_token, erased_at = null, former_hashes = case "
+            "when v.address_hash <> excluded.address_hash then v.former_hashes || v.address_hash else v.former_hashes end "
             "where v.account_id = excluded.account_id and v.attached_body_id is null",
-            invite.command_id, invite.account, invite.application_id, invite.candidate_id, invite.visit, invite.stage_id,
+            invite.command_id, invite.account, invite.application_id, candidate, invite.visit, invite.stage_id,
             invite.assessment_id, invite.correlationid, invite.address_hash, sealed, sorted(invite.known_attempts),
             invite.follows, invite.follow_kind, None if invite.poll_after is None else invite.poll_after.total_seconds(),
             invite.read_at, invite.ready_token,
@@ -220,8 +237,9 @@ class InviteStore:
             "update intent set candidate_id = $3 where id = $1 and account_id = $2 and candidate_id is distinct from $3",
             invite.command_id,
             invite.account,
-            invite.candidate_id,
+            candidate,
         )
+        return True
 
     async def doubt(self, connection: Connection, account: AccountId, command: UUID, poll_after: timedelta) -> None:
         """Note that an attempt's outcome was unknown once, and read its report soon: it may settle it."""
@@ -237,7 +255,8 @@ class InviteStore:
     async def remember_link(self, connection: Connection, account: AccountId, command: UUID, link: bytes) -> None:
         """Keep the private link of an invite that was taken, sealed."""
         candidate = await connection.fetchval(
-            "select candidate_id from invite where account_id = $1 and command_id = $2 and erased_at is null",
+            "select candidate_id from invite where account_id = $1 and command_id = $2 and erased_at is null "
+            "for update",
             account,
             command,
         )
@@ -287,15 +306,20 @@ class InviteStore:
 
         What was known of another address is dropped; the address itself is read from the sealed body later.
         """
+        candidate = await tombstones.sealed_under(connection, invite.account, invite.candidate_id, None)
+        if candidate is None:
+            return False
         status = await connection.execute(
             "insert into invite as v (command_id, account_id, application_id, candidate_id, visit, stage_id, "
             "assessment_id, correlationid, address_hash, attached_body_id) values ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10) "
             "on conflict (command_id) do update set attached_body_id = excluded.attached_body_id, follows = null, "
             "follow_kind = null, address_hash = excluded.address_hash, "
+            "former_hashes = case when v.address_hash <> excluded.address_hash then v.former_hashes || v.address_hash "
+            "else v.former_hashes end, "
             "address = case when v.address_hash = excluded.address_hash then v.address end, "
             "known_attempts = case when v.address_hash = excluded.address_hash then v.known_attempts else '{}' end "
             "where v.account_id = excluded.account_id and v.erased_at is null",
-            invite.command_id, invite.account, invite.application_id, invite.candidate_id, invite.visit,
+            invite.command_id, invite.account, invite.application_id, candidate, invite.visit,
             invite.stage_id, invite.assessment_id, invite.correlationid, invite.address_hash, invite.body_id,
         )  # fmt: skip
         return status.endswith(" 1")

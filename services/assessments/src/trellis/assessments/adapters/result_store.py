@@ -175,17 +175,27 @@ class ResultStore:
         completed_at: datetime,
         published: bool,
     ) -> bool:
-        """Keep one version of a result, its report sealed; False when that version is there already."""
+        """Keep one version of a result, its report sealed.
+
+        False when that version is there already, or the person was erased.
+        """
+        candidate = await connection.fetchval(
+            "select candidate_id from invite where account_id = $1 and command_id = $2 and erased_at is null for update",
+            invite.account,
+            invite.command_id,
+        )
+        if candidate is None:
+            return False
         sealed = None
         if raw is not None:
             plain = json.dumps(raw, separators=(",", ":"), ensure_ascii=True).encode()
-            subject, place = candidate_subject(invite.candidate_id), report_place(invite.command_id, version)
+            subject, place = candidate_subject(CandidateId(candidate)), report_place(invite.command_id, version)
             sealed = await self._sealer.seal(connection, invite.account, subject, plain, place)
         status = await connection.execute(
             "insert into result (command_id, version, account_id, application_id, candidate_id, visit, assessment_id, "
             f"{_RESULT}, completed_at, report, published) "
             "values ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18,$19,$20) on conflict do nothing",
-            invite.command_id, version, invite.account, invite.application_id, invite.candidate_id, invite.visit,
+            invite.command_id, version, invite.account, invite.application_id, candidate, invite.visit,
             invite.assessment_id, result.assessment_name, result.score, result.code_score, result.mc_score,
             result.qualified, result.qualifying_score, result.integrity.value, result.time_expired,
             result.minutes_taken, result.attempt_count, completed_at, sealed, published,

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 from uuid import UUID
 
 from trellis.common.contracts.identifiers import AccountId
 from trellis.common.errors import StoreAwayError
 from trellis.common.runtime.sealer import ACCOUNT, Sealer
-from trellis.common.store.postgres import Pool, acquired, transaction
+from trellis.common.store.postgres import Connection, Pool, acquired, transaction
 from trellis.common.store.tenancy import serving
 from trellis.ingest.endpoints import Vendor
+
+KEPT_DAYS: Final = 365
+"""How long the hash of an erased person's address is known: the vendor's invite may still be used."""
+_LOCK: Final = 13
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +28,7 @@ class KeptBody:
     Attributes:
         id: Fresh; what a fact refers to.
         fault: Why it could not be read (`not_json`, `wrong_shape`); None for one that a fact refers to.
+        address_hash: Keyed hash of the address it names; None for one that could not be read.
     """
 
     id: UUID
@@ -30,6 +37,7 @@ class KeptBody:
     body: bytes
     received_at: datetime
     fault: str | None = None
+    address_hash: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +72,7 @@ class PostgresSealedBodies:
         self._wait_seconds = wait_seconds
 
     async def put(self, kept: KeptBody) -> None:
-        """Seal and store; when this returns it is committed.
+        """Seal and store; when this returns it is committed. Nothing is kept that names an erased person's address.
 
         Raises:
             StoreAwayError: It could not be kept in time.
@@ -77,10 +85,12 @@ class PostgresSealedBodies:
 
     async def _insert(self, kept: KeptBody) -> None:
         async with asyncio.timeout(self._wait_seconds), transaction(self._pool) as connection:
+            if kept.address_hash is not None and await _is_erased(connection, kept.account, kept.address_hash):
+                return
             sealed = await self._sealer.seal(connection, kept.account, ACCOUNT, kept.body, _place(kept.id))
             await connection.execute(
-                "insert into sealed_body (id, account_id, vendor, reason, fault, sealed, received_at, expires_at) "
-                "values ($1, $2, $3, $4, $5, $6, $7, $8)",
+                "insert into sealed_body (id, account_id, vendor, reason, fault, sealed, received_at, expires_at, "
+                "address_hash) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
                 kept.id,
                 kept.account,
                 kept.vendor.value,
@@ -89,7 +99,30 @@ class PostgresSealedBodies:
                 sealed,
                 kept.received_at,
                 kept.received_at + self._keep,
+                kept.address_hash,
             )
+
+    async def forget(self, connection: Connection, account: AccountId, address_hashes: Sequence[str]) -> int:
+        """Delete what names these addresses, and keep no more of it; return how many bodies went.
+
+        Whoever keeps a body holds the address's lock shared until it is committed.
+        """
+        for hashed in sorted(address_hashes):
+            await connection.execute(
+                "select pg_advisory_xact_lock(hashtextextended($1, $2))", f"{account}:{hashed}", _LOCK
+            )
+        await connection.execute(
+            "insert into erased_address (account_id, address_hash) select $1, unnest($2::text[]) "
+            "on conflict (account_id, address_hash) do update set erased_at = excluded.erased_at",
+            account,
+            sorted(set(address_hashes)),
+        )
+        status = await connection.execute(
+            "delete from sealed_body where account_id = $1 and address_hash = any($2::text[])",
+            account,
+            list(address_hashes),
+        )
+        return int(status.split()[-1])
 
     async def open(self, account: AccountId, body: UUID) -> bytes | None:
         """Return a body that a fact refers to, or None when there is none of that id in the account.
@@ -146,4 +179,17 @@ class PostgresSealedBodies:
                 "where expires_at <= clock_timestamp() limit $1))",
                 most,
             )
+            await connection.execute(
+                "delete from erased_address where erased_at < clock_timestamp() - make_interval(days => $1)", KEPT_DAYS
+            )
         return int(status.split()[-1])
+
+
+async def _is_erased(connection: Connection, account: AccountId, address_hash: str) -> bool:
+    await connection.execute(
+        "select pg_advisory_xact_lock_shared(hashtextextended($1, $2))", f"{account}:{address_hash}", _LOCK
+    )
+    found = await connection.fetchval(
+        "select true from erased_address where account_id = $1 and address_hash = $2", account, address_hash
+    )
+    return found is not None

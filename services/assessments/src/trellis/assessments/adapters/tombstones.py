@@ -1,0 +1,142 @@
+"""Who was erased, and into whom candidates were merged: asked before anything of a person is sealed.
+
+Whoever seals holds the candidate's lock shared until the transaction ends; whoever erases or merges holds it alone.
+So what is written late is either seen and erased, or sees the tombstone and is not written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from trellis.common.contracts.facts import ErasureReason
+from trellis.common.contracts.identifiers import AccountId, CandidateId
+from trellis.common.store.postgres import Connection
+
+KEPT_DAYS: Final = 365
+"""How long the hash of an erased person's address is known: the vendor's invite may still be used."""
+
+_LOCK: Final = 12
+_ADDRESS_LOCK: Final = 13
+_IS_ERASED: Final = (
+    "select exists (select from erasure where account_id = $1 and candidate_id = $2 "
+    "and (why <> 'anonymized' or $3::timestamptz is null or erased_at >= $3))"
+)
+
+
+async def lock_alone(connection: Connection, account: AccountId, candidate: CandidateId) -> None:
+    """Let nobody seal anything of *candidate* until the transaction ends."""
+    await connection.execute("select pg_advisory_xact_lock(hashtextextended($1, $2))", f"{account}:{candidate}", _LOCK)
+
+
+async def sealed_under(
+    connection: Connection, account: AccountId, candidate: CandidateId, seen_at: datetime | None
+) -> CandidateId | None:
+    """Return under whose key data of *candidate* may be sealed until the transaction ends; None for an erased person.
+
+    Args:
+        connection: The caller's transaction.
+        account: The tenant.
+        candidate: Whose data it is.
+        seen_at: When it was read in Greenhouse, on the database's clock; None when nobody knows. What was read after
+            an anonymisation is not what was anonymised.
+    """
+    passed = set[CandidateId]()
+    while True:
+        passed.add(candidate)
+        await connection.execute(
+            "select pg_advisory_xact_lock_shared(hashtextextended($1, $2))", f"{account}:{candidate}", _LOCK
+        )
+        into = await merged_into(connection, account, candidate)
+        if into is None or into in passed:
+            break
+        candidate = into
+    return None if await is_erased(connection, account, candidate, seen_at) else candidate
+
+
+async def survivor(connection: Connection, account: AccountId, candidate: CandidateId) -> CandidateId:
+    """Return whose data *candidate*'s is after all merges that are known."""
+    passed = {candidate}
+    while (into := await merged_into(connection, account, candidate)) is not None and into not in passed:
+        passed.add(into)
+        candidate = into
+    return candidate
+
+
+async def merged_into(connection: Connection, account: AccountId, candidate: CandidateId) -> CandidateId | None:
+    """Return into whom *candidate* was merged, if at all."""
+    into = await connection.fetchval(
+        "select into_candidate_id from merged_candidate where account_id = $1 and candidate_id = $2", account, candidate
+    )
+    return None if into is None else CandidateId(into)
+
+
+async def is_erased(
+    connection: Connection, account: AccountId, candidate: CandidateId, seen_at: datetime | None
+) -> bool:
+    """Return whether *candidate* was erased, so that nothing seen at *seen_at* may be kept."""
+    return bool(await connection.fetchval(_IS_ERASED, account, candidate, seen_at))
+
+
+async def is_address_erased(connection: Connection, account: AccountId, address_hash: str) -> bool:
+    """Return whether the person of this address was erased, and let nobody erase it until the transaction ends."""
+    await connection.execute(
+        "select pg_advisory_xact_lock_shared(hashtextextended($1, $2))", f"{account}:{address_hash}", _ADDRESS_LOCK
+    )
+    found = await connection.fetchval(
+        "select true from erased_address where account_id = $1 and address_hash = $2", account, address_hash
+    )
+    return found is not None
+
+
+async def record(connection: Connection, account: AccountId, candidate: CandidateId, why: ErasureReason) -> None:
+    """Record that *candidate* was erased; what is for good stays so."""
+    await connection.execute(
+        "insert into erasure as e (account_id, candidate_id, why) values ($1, $2, $3) "
+        "on conflict (account_id, candidate_id) do update set why = excluded.why, erased_at = excluded.erased_at "
+        "where e.why = 'anonymized'",
+        account,
+        candidate,
+        why.value,
+    )
+
+
+async def why_erased(connection: Connection, account: AccountId, candidate: CandidateId) -> ErasureReason | None:
+    """Return why *candidate* was erased; None when nobody was."""
+    why = await connection.fetchval(
+        "select why from erasure where account_id = $1 and candidate_id = $2", account, candidate
+    )
+    return None if why is None else ErasureReason(why)
+
+
+async def record_addresses(connection: Connection, account: AccountId, hashes: Sequence[str]) -> None:
+    """Record that whoever had these addresses was erased."""
+    for hashed in sorted(hashes):
+        await connection.execute(
+            "select pg_advisory_xact_lock(hashtextextended($1, $2))", f"{account}:{hashed}", _ADDRESS_LOCK
+        )
+    await connection.execute(
+        "insert into erased_address as e (account_id, address_hash) select $1, unnest($2::text[]) "
+        "on conflict (account_id, address_hash) do update set erased_at = excluded.erased_at",
+        account,
+        list(hashes),
+    )
+
+
+async def record_merge(connection: Connection, account: AccountId, candidate: CandidateId, into: CandidateId) -> None:
+    """Record that what is *candidate*'s is *into*'s."""
+    await connection.execute(
+        "insert into merged_candidate (account_id, candidate_id, into_candidate_id) values ($1, $2, $3) "
+        "on conflict (account_id, candidate_id) do update set into_candidate_id = excluded.into_candidate_id",
+        account,
+        candidate,
+        into,
+    )
+
+
+async def forget_old(connection: Connection) -> None:
+    """Forget addresses whose person was erased long ago."""
+    await connection.execute(
+        "delete from erased_address where erased_at < clock_timestamp() - make_interval(days => $1)", KEPT_DAYS
+    )
