@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from tools.docs.asyncapi import asyncapi
+from tools.docs.openapi import openapi
 from trellis.common.contracts.connection_settings import CODERBYTE, GREENHOUSE, Setting
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,6 +22,7 @@ def generated() -> dict[Path, str]:
     return {
         configuration: f"{before}{BEGIN}\n\n{_settings()}\n{END}{after}",
         ROOT / "docs/asyncapi.json": json.dumps(asyncapi(), indent=2) + "\n",
+        **{ROOT / f"docs/openapi/{name}.json": json.dumps(said, indent=2) + "\n" for name, said in openapi().items()},
     }
 
 
@@ -63,6 +65,7 @@ def main() -> int:
             print(f"{path.relative_to(ROOT)} is stale: run `python -m tools.docs`")
         return 1 if stale else 0
     for path, text in generated().items():
+        path.parent.mkdir(exist_ok=True)
         path.write_text(text)
     return 0
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from tests.integration.tenants.installation import Running
+from tests.integration.tenants.installation import Installation, Running
 from tests.integration.tenants.walking import (
     ADDRESS,
     APPLICATION,
@@ -26,6 +26,7 @@ from tests.integration.tenants.walking import (
     Walk,
     app_of,
 )
+from tools.docs.openapi import openapi
 
 from trellis.common.contracts.identifiers import (
     AccountId,
@@ -50,6 +51,18 @@ def routes_of(running: Running) -> list[tuple[str, str]]:
         if route.method != "HEAD":
             found.add((route.method, route.resource.canonical))
     return sorted(found)
+
+
+async def test_the_openapi_documents_name_every_route_and_no_other(installation: Installation) -> None:
+    documents = openapi()
+    for name, running in installation.services.items():
+        told = {
+            (method.upper(), path)
+            for path, methods in documents[name]["paths"].items()
+            for method in methods
+            if not path.startswith(("/health/", "/metrics"))
+        }
+        assert told == set(routes_of(running)), name
 
 
 def filled(walk: Walk, canonical: str, account: AccountId) -> list[str]:

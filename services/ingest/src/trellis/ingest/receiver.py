@@ -115,6 +115,7 @@ class Receiver:
 
     def _handler(self, vendor: Vendor) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def receive(request: web.Request) -> web.Response:
+            """Take one webhook: 200 once it is confirmed or kept; 503 asks for it again."""
             return await self.receive_webhook(request, vendor)
 
         return receive

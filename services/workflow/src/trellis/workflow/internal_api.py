@@ -80,6 +80,7 @@ class _Api:
         self._wake = wake
 
     async def put_workflows(self, request: web.Request) -> web.Response:
+        """Make the account's workflows what the body states; say what changed. What is not named is retired."""
         wanted = parsed_as(_Workflows, await body_of(request))
         names = [document.name for document in wanted.workflows]
         if len(set(names)) != len(names):
@@ -96,6 +97,7 @@ class _Api:
         return answer({"changes": changes})
 
     async def get_workflows(self, request: web.Request) -> web.Response:
+        """List the live workflows with their versions and documents."""
         async with acquired(self._pool) as connection:
             live = await definition_store.live_definitions(connection, account_of(request))
         return answer(
@@ -110,6 +112,7 @@ class _Api:
         )
 
     async def list_applications(self, request: web.Request) -> web.Response:
+        """List the 200 applications that changed last, the newest first."""
         async with acquired(self._pool) as connection:
             rows = await connection.fetch(
                 "select application_id, candidate_id, job_id, stage_id, stage_name, status, visit, deleted, updated_at "
@@ -170,6 +173,7 @@ class _Api:
         return answer({"order_id": str(envelope.id), "visit": visit}, status=202)
 
     async def story(self, request: web.Request) -> web.Response:
+        """Tell the story of one application: facts, decisions and commands, in the order of the log."""
         account, application = account_of(request), application_of(request.match_info["application"])
         async with acquired(self._pool) as connection:
             log = await event_store.history(connection, account, application)
@@ -178,6 +182,7 @@ class _Api:
         return answer({"account": account, "application": application, "steps": steps_of(log)})
 
     async def redecide(self, request: web.Request) -> web.Response:
+        """Decide one application's log again and tell where that differs from what was recorded."""
         account, application = account_of(request), application_of(request.match_info["application"])
         async with acquired(self._pool) as connection:
             log = await event_store.history(connection, account, application)
@@ -204,6 +209,7 @@ class _Api:
         )
 
     async def accounts_of(self, request: web.Request) -> web.Response:
+        """List the accounts that know an application of this id."""
         async with acquired(self._pool) as connection:
             rows = await connection.fetch(
                 "select account_id from application where application_id = $1 order by 1",
@@ -212,6 +218,7 @@ class _Api:
         return answer([row["account_id"] for row in rows])
 
     async def accounts(self, _request: web.Request) -> web.Response:
+        """List the accounts to which workflows were applied."""
         async with acquired(self._pool) as connection:
             rows = await connection.fetch("select account_id from account order by 1")
         return answer([row["account_id"] for row in rows])

@@ -39,14 +39,17 @@ def admin_app(health: Health, metrics: Metrics) -> web.Application:
     """Return the application that serves `/health/live`, `/health/ready` and `/metrics`."""
 
     async def live(_request: web.Request) -> web.Response:
+        """Answer while the event loop turns."""
         return web.json_response({"status": "live"})
 
     async def ready(_request: web.Request) -> web.Response:
+        """Tell whether work can be done, and what is missing; 503 if anything is."""
         missing = await health.missing()
         status = 503 if missing else 200
         return web.json_response({"status": "not ready" if missing else "ready", "missing": missing}, status=status)
 
     async def exposition(request: web.Request) -> web.Response:
+        """Tell the metrics, as OpenMetrics where that is accepted."""
         openmetrics = "application/openmetrics-text" in request.headers.get("Accept", "")
         kind = (
             "application/openmetrics-text; version=1.0.0; charset=utf-8"

@@ -31,9 +31,11 @@ def add_routes(app: web.Application, watch: Watch, *, prefix: str = "/internal/v
         return answer({"at": utc_now(), "findings": [asdict(finding) for finding in findings]})
 
     async def of_all(_request: web.Request) -> web.Response:
+        """Look now and tell the faults of the set-up that concern all accounts."""
         return await told(INSTALLATION)
 
     async def of_account(request: web.Request) -> web.Response:
+        """Look now and tell the faults of one account's set-up."""
         return await told(account_of(request))
 
     app.router.add_get(f"{prefix}{FINDINGS}", of_all)
