@@ -47,6 +47,10 @@ def _intent(row: Row) -> datetime | None:
     return _later(row, "due_at") if state is State.WAITING or state is State.UNKNOWN else None
 
 
+def _wanted(row: Row) -> datetime | None:
+    return _later(row, "due_at") if row["ordinal"] > row["shown_ordinal"] else None
+
+
 def _unsent(row: Row) -> datetime | None:
     when: datetime | None = None if row["sent"] is not None else row["lease"] or row["at"]
     return when
@@ -67,6 +71,7 @@ KINDS = (
     Kind("relay", "outbox", _unsent),
     Kind("reports", "invite", lambda row: _later(row, "poll_at")),
     Kind("observer", "observation", lambda row: _later(row, "due_at")),
+    Kind("display", "standing", _wanted, ("brake", "pause")),
     Kind("reconciler", "reconciliation", lambda row: _later(row, "due_at")),
     Kind("timers", "timer", _timer),
     Kind("drain", "spool", _spooled),
@@ -125,9 +130,13 @@ def next_due(memory: Memory, kind: Kind) -> datetime | None:
     return due
 
 
-def alarms(loop: Any, now: Callable[[], datetime], memory: Memory, wake: Callable[[str], None]) -> dict[str, Alarm]:
-    """Return the alarm to be told when a table changed, by its name."""
-    found: dict[str, Alarm] = {}
+def alarms(
+    loop: Any, now: Callable[[], datetime], memory: Memory, wake: Callable[[str], None]
+) -> dict[str, list[Alarm]]:
+    """Return the alarms to be told when a table changed, by its name."""
+    found: dict[str, list[Alarm]] = {}
     for kind in KINDS:
-        found |= dict.fromkeys((kind.table, *kind.besides), Alarm(loop, now, memory, kind, wake))
+        alarm = Alarm(loop, now, memory, kind, wake)
+        for table in (kind.table, *kind.besides):
+            found.setdefault(table, []).append(alarm)
     return found

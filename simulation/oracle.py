@@ -57,6 +57,7 @@ def judge(world: World) -> list[str]:
         *_results_arrive(world),
         *orders(world),
         *_nothing_kept(world),
+        *_shown_as_they_stand(world),
     ]
 
 
@@ -296,13 +297,12 @@ def _came_back_soon(world: World, account: AccountId, application: ApplicationId
 
 
 def _began(changes: Sequence[tuple[float, Any, bool]]) -> float:
-    """When the present stay began: a rejection that was taken back does not end it."""
-    at, stage, _ = changes[-1]
-    for (before, same, _), (_, _, was_active) in zip(changes[-3::-2], changes[-2::-2], strict=False):
-        if was_active or same != stage:
-            break
-        at = before
-    return at
+    """When the present stay began: a rejection that was taken back begins none in a stage that it was in before."""
+    *before, (at, stage, _) = changes
+    stays = [number for number, (_, same, _) in enumerate(before) if same == stage]
+    if not stays or before[-1][1] is not None:
+        return at
+    return _began(changes[: stays[-1] + 1])
 
 
 def _seconds(at: datetime) -> float:
@@ -366,6 +366,28 @@ def _believes_the_truth(world: World) -> Iterator[str]:
             ):
                 known = None if state.visit is None else state.visit.stage_name
                 yield f"P2: the log has {application} of {account} in {known}, Greenhouse in {view.stage_name}"
+
+
+def _shown_as_they_stand(world: World) -> Iterator[str]:
+    """P5: recruiters see which applications need a person, and of no other that it does, nor of one that has ended."""
+    held: dict[tuple[Any, Any, Any], bool] = {}
+    for name in ("assessments", "greenhouse-actions"):
+        for row in world.memories[name].table("intent").values():
+            key = row["account"], row["application_id"], row["visit"]
+            problem = row["state"] in (State.PARKED, State.IN_DOUBT, State.REFUSED)
+            held[key] = held.get(key, False) or problem
+    for row in world.memories["workflow"].table("application").values():
+        state = row["state"]
+        account, application = state.account, state.application_id
+        view = world.greenhouses[account].truth.get(application)
+        if view is None or state.visit is None:
+            continue
+        shown = world.greenhouses[account].standings.get(application, "")
+        if not view.is_active and shown:
+            yield f"P5: application {application} of {account} has ended, and Greenhouse shows: {shown}"
+        needs = view.is_active and held.get((account, application, state.visit.name), False)
+        if needs != shown.startswith("Problem"):
+            yield f"P5: application {application} of {account} needs a person: {needs}, and Greenhouse shows: {shown}"
 
 
 def _people_are_obeyed(world: World) -> Iterator[str]:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from simulation.world import World
 
 _OPEN = (State.WAITING, State.ATTEMPTING, State.UNKNOWN)
+_HIDDEN = 5
+"""Tries after which what is to be shown of an application waits for one that is not there."""
 MADE_UP_FOR = timedelta(seconds=1400)
 """How long after a candidate's act a lost webhook is made up for, at the latest: two polls of an open invite."""
 
@@ -25,6 +27,11 @@ def is_quiet(world: World) -> bool:
         not any(has_unsent(memory) for memory in memories)
         and not any(
             memory.table("timer") or memory.table("observation") or memory.table("spool") for memory in memories
+        )
+        and not any(
+            row["ordinal"] > row["shown_ordinal"] and row["tries"] < _HIDDEN
+            for memory in memories
+            for row in memory.table("standing").values()
         )
         and not any(row["state"] in _OPEN for memory in memories for row in memory.table("intent").values())
         and not any((queue.ready or queue.unacked) and not queue.is_dead for queue in world.broker.queues.values())

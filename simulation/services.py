@@ -21,6 +21,7 @@ from simulation.twins.broker import Link, MemoryPublisher
 from simulation.twins.ledger import MemoryLedger
 from simulation.twins.memory import Session
 from simulation.twins.people import MemoryPeople
+from simulation.twins.standings import MemoryStandings
 from simulation.twins.workflow import MemoryStore
 from simulation.vendors import REQUEST_SECONDS, SimulatedBudgets, SimulatedCoderbyte, SimulatedHarvests, asked
 from trellis.assessments.adapters.gatekeeper import Clearance, stage_of
@@ -45,6 +46,7 @@ from trellis.common.runtime.clock import SystemClock
 from trellis.common.runtime.metrics import Metrics
 from trellis.common.store.outbox import Relay
 from trellis.greenhouse_actions.adapters.measures import Measures
+from trellis.greenhouse_actions.display import Display
 from trellis.greenhouse_actions.domain.invites import Asked, Invitable
 from trellis.greenhouse_actions.effects import MoveEffect, NoteEffect
 from trellis.greenhouse_actions.handler import Handler as ActionsHandler
@@ -232,7 +234,12 @@ def _greenhouse_actions(world: World, process: Process) -> Running:
     moves = MoveEffect(harvests, gt.MemoryStages(session), pauses, reader, request_seconds=REQUEST_SECONDS)
     runner = Runner(ledger, [notes, moves], relay, _METRICS, lease=LEASE)
     observer = Observer(known, harvests, pauses, relay, SystemClock())
-    handler = ActionsHandler(session, ledger, known, runner, observer, relay)
+    standings = MemoryStandings(
+        session, ledger, lambda account: timedelta(seconds=world.connections[account].settings.standing_delay),
+        lambda account: world.connections[account].revision,
+    )  # fmt: skip
+    display = Display(standings, harvests, runner, SystemClock())
+    handler = ActionsHandler(session, ledger, known, standings, runner, observer, relay)
     consumer = Consumer(cast(Any, link), publisher, GREENHOUSE_ACTIONS, handler.handle, _METRICS, batch_size=20)
     stored = gt.MemoryReconciliations(session, world.connections)
     reconciler, woken = Reconciler(stored, harvests, pauses, relay, Measures(_METRICS)), asyncio.Event()
@@ -248,9 +255,12 @@ def _greenhouse_actions(world: World, process: Process) -> Running:
             await woken.wait()
             woken.clear()
 
-    _go(process, consumer.run, runner.run, relay.run, observer.run, reconcile)
+    _go(process, consumer.run, runner.run, relay.run, observer.run, display.run, reconcile)
     invites = Invites(harvests, pauses, pauses)
-    wakes = {"runner": runner.wake, "observer": observer.wake, "relay": relay.wake, "reconciler": woken.set}
+    wakes = {
+        "runner": runner.wake, "observer": observer.wake, "relay": relay.wake, "reconciler": woken.set,
+        "display": display.wake,
+    }  # fmt: skip
     return Running("greenhouse-actions", process, link, wakes, invites)
 
 

@@ -182,7 +182,7 @@ class SimulatedHarvest:
 
     def _carry_out(self, request: HarvestRequest, left_at: float) -> Reply:
         reply = at_once(self._twin.send(request, leave_before=float("inf")))
-        if isinstance(reply, Answered) and reply.status < 300:
+        if isinstance(reply, Answered) and reply.status < 300 and request.route is not Route.STANDING:
             move = request.route is Route.MOVE
             ident = ApplicationId(int(request.path.split("/")[2] if move else request.body["application_id"]))
             detail = "" if move else str(request.body["body"]).rsplit("[ref ", 1)[-1]

@@ -275,8 +275,8 @@ class World:
 
         def changed(tables: Iterable[str]) -> None:
             for table in tables:
-                if table in waiting:
-                    waiting[table].look_soon()
+                for alarm in waiting.get(table, ()):
+                    alarm.look_soon()
             if "pause" in tables:
                 self.paused |= {row["account"] for row in memory.table("pause").values()}
 

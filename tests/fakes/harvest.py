@@ -46,6 +46,10 @@ class FakeHarvest:
 
     Attributes:
         capabilities: Those of the version of Harvest through which it is read and written; it may change at any time.
+        may_update: Whether the credential may update applications.
+        fields: Keys of the custom fields that applications have.
+        standings: What those of each application say.
+        standing_writes: Each text that was written, in order.
         moves: (application, stage) of each move that was made through the port.
         written: Each note that was written through the port.
         next_replies: Each replaces the answer of one write; called with the honest way to carry it out.
@@ -66,6 +70,10 @@ class FakeHarvest:
         self.feeds: dict[int, CandidateId] = {}
         self.moves: list[tuple[ApplicationId, StageId]] = []
         self.written: list[NoteView] = []
+        self.standings: dict[ApplicationId, str] = {}
+        self.standing_writes: list[tuple[ApplicationId, str]] = []
+        self.may_update = True
+        self.fields = {"trellis_standing"}
         self.from_space = FromSpace.JOB_INTERVIEW_STAGE
         self.is_blind = False
         self.rejects: Unauthorized | None = None
@@ -210,7 +218,8 @@ class FakeHarvest:
             return NeverLeft(reason="the application was read too long ago", wait=timedelta())
 
         def honestly() -> Reply:
-            return self._move(request) if request.route is Route.MOVE else self._note(request)
+            carry_out = {Route.MOVE: self._move, Route.NOTE: self._note, Route.STANDING: self._update}
+            return carry_out[request.route](request)
 
         return self.next_replies.pop(0)(honestly) if self.next_replies else honestly()
 
@@ -227,6 +236,20 @@ class FakeHarvest:
         self.enter(view.id, target)
         self.moves.append((view.id, target))
         return Answered(status=204 if self.capabilities.stage_history else 200)
+
+    def _update(self, request: HarvestRequest) -> Reply:
+        view = self.truth.get(ident := ApplicationId(int(request.path.split("/")[2])))
+        if not self.may_update:
+            return Answered(status=403, names_scope=True)
+        if view is None or not self._shows(view):
+            return Answered(status=404)
+        (changed,) = request.body["custom_fields"]
+        text = changed.get("value", "")
+        if changed["name_key"] not in self.fields or len(text) >= 255 or bool(text) == ("delete_value" in changed):
+            return Answered(status=422)
+        self.standings[ident] = text
+        self.standing_writes.append((ident, text))
+        return Answered(status=200)
 
     def _note(self, request: HarvestRequest) -> Reply:
         body = request.body

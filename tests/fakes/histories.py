@@ -25,6 +25,7 @@ from trellis.workflow.domain.application import Application, fold, initial_state
 from trellis.workflow.domain.compiling import compile_workflow
 from trellis.workflow.domain.decisions import Input, Message, decide
 from trellis.workflow.domain.rules import Workflows
+from trellis.workflow.domain.standing import respond
 
 ACCOUNT = AccountId("northwind")
 APPLICATION = ApplicationId(6200455003)
@@ -121,7 +122,9 @@ def settled(
 
 
 class History:
-    """One application's stream as it grows."""
+    """One application's stream as it grows; of `decide` alone, or with what recruiters are to see (`respond`)."""
+
+    decider = staticmethod(decide)
 
     def __init__(self, defined: Workflows | None = None) -> None:
         self.workflows = defined or workflows()
@@ -134,12 +137,18 @@ class History:
     def tell(self, data: Input, *, handled: datetime | None = None, name: str | None = None) -> list[e.Event]:
         """Decide one message and record what follows."""
         message = Message(name=name or type(data).__name__, data=data, handled_at=handled or at(0))
-        new = decide(self.state, message, self.workflows)
+        new = self.decider(self.state, message, self.workflows)
         self.events += new
         return new
 
     def of(self, kind: type[e.Event]) -> list[e.Event]:
         return [event for event in self.events if isinstance(event, kind)]
+
+
+class ShownHistory(History):
+    """One application's stream, with what recruiters are to see of it."""
+
+    decider = staticmethod(respond)
 
 
 def kinds(events: Sequence[e.Event]) -> list[str]:

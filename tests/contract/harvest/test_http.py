@@ -66,8 +66,8 @@ async def clients() -> AsyncIterator[HttpClients]:
 
 async def write(clients: HttpClients, url: str) -> UnansweredError:
     with pytest.raises(UnansweredError) as caught:
-        await clients.post(
-            url, {"body": "secret text"}, headers={"Authorization": "Bearer secret-token"}, connect_seconds=1.0
+        await clients.write(
+            "POST", url, {"body": "secret text"}, headers={"Authorization": "Bearer secret-token"}, connect_seconds=1.0
         )
     assert "secret" not in str(caught.value) and "127.0.0.1" not in str(caught.value)
     return caught.value
@@ -180,7 +180,7 @@ async def test_a_connection_that_does_not_come_about_means_that_nothing_left(cli
                 other.setblocking(False)
                 other.connect_ex(("127.0.0.1", port))
             with pytest.raises(UnansweredError) as caught:
-                await clients.post(f"http://127.0.0.1:{port}", {}, headers={}, connect_seconds=0.3)
+                await clients.write("POST", f"http://127.0.0.1:{port}", {}, headers={}, connect_seconds=0.3)
         finally:
             for other in waiting:
                 other.close()
@@ -199,7 +199,7 @@ async def test_each_write_has_a_connection_of_its_own(clients: HttpClients) -> N
 
     async with scripted(answers) as server:
         for _ in range(3):
-            await clients.post(server.url, {}, headers={}, connect_seconds=1.0)
+            await clients.write("POST", server.url, {}, headers={}, connect_seconds=1.0)
         assert server.connections == 3
         for _ in range(3):
             await clients.get(server.url, {}, headers={})
@@ -216,7 +216,7 @@ async def test_a_redirect_is_not_followed_and_takes_no_token_with_it(clients: Ht
         return script
 
     async with scripted(redirects) as server:
-        answer = await clients.post(server.url, {}, headers={}, connect_seconds=1.0)
+        answer = await clients.write("POST", server.url, {}, headers={}, connect_seconds=1.0)
         assert (answer.status, server.requests) == (307, 1)
         assert (await clients.get(server.url, {}, headers={})).status == 307
 

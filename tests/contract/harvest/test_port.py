@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from tests.contract.harvest.worlds import Person, World
+from tests.contract.harvest.worlds import Person, TwinWorld, World
 
 from trellis.common.contracts.commands import AddNote, MoveApplication, Origin
 from trellis.common.contracts.facts import ApplicationStatus
@@ -26,6 +26,15 @@ from trellis.greenhouse_actions.adapters.harvest import CredentialRejectedError
 from trellis.greenhouse_actions.domain.outcomes import Answered, NeverLeft, Reply
 from trellis.greenhouse_actions.domain.readings import ChangeField, Missing, Window
 from trellis.greenhouse_actions.domain.requests import FromSpace, NoteStyle, move_request, note_request
+from trellis.greenhouse_actions.domain.standing import (
+    LONGEST,
+    Done,
+    Hidden,
+    NotAllowed,
+    Said,
+    classify,
+    standing_request,
+)
 from trellis.greenhouse_actions.reading import read_applications
 
 ORIGIN = Origin(workflow="w", version=1, rule="r", reason="")
@@ -235,6 +244,40 @@ async def test_a_move_from_a_stage_it_left_is_refused_and_changes_nothing(world:
     view = (await world.harvest.applications([person.application]))[person.application]
     assert view.stage_id == world.stage("Recruiter Call")
     assert await world.move_count() == 0
+
+
+async def show(world: World, application: ApplicationId, text: str) -> Said:
+    request = standing_request(application, "trellis_standing", "list", text)
+    return classify(await world.harvest.send(request, leave_before=time.monotonic() + 5), "trellis_standing")
+
+
+async def test_how_an_application_stands_is_shown_changed_and_taken_back(world: World) -> None:
+    person = await world.apply()
+    await world.allow_standing()
+    for text in ("Assessment sent", "x" * LONGEST, "", ""):
+        assert await show(world, person.application, text) == Done()
+        assert await world.standing_of(person) == text
+    await world.end(person, ApplicationStatus.REJECTED)
+    assert await show(world, person.application, "Assessment sent") == Done()
+
+
+async def test_without_the_permission_or_the_field_it_is_said_which(world: World) -> None:
+    person = await world.apply()
+    if isinstance(world, TwinWorld):
+        world.harvest.may_update = False
+    refused = await show(world, person.application, "Assessment sent")
+    assert isinstance(refused, NotAllowed) and "Update Application" in refused.reason
+    await world.allow_standing(with_field=False)
+    refused = await show(world, person.application, "Assessment sent")
+    assert isinstance(refused, NotAllowed) and "trellis_standing" in refused.reason
+    assert await world.standing_of(person) == ""
+
+
+async def test_a_deleted_application_is_not_shown_as_anything(world: World) -> None:
+    person = await world.apply()
+    await world.allow_standing()
+    await world.delete(person)
+    assert await show(world, person.application, "Assessment sent") == Hidden()
 
 
 async def test_an_ended_application_is_not_moved(world: World) -> None:

@@ -53,6 +53,8 @@ class World(Protocol):
     async def apply_on_hidden_job(self) -> Person: ...
     async def reject_credential(self) -> None: ...
     async def move_count(self) -> int: ...
+    async def allow_standing(self, *, with_field: bool = True) -> None: ...
+    async def standing_of(self, person: Person) -> str: ...
     def stage(self, name: str) -> StageId: ...
 
 
@@ -102,6 +104,12 @@ class TwinWorld:
 
     async def move_count(self) -> int:
         return len(self.harvest.moves)
+
+    async def allow_standing(self, *, with_field: bool = True) -> None:
+        self.harvest.may_update, self.harvest.fields = True, {"trellis_standing"} if with_field else set()
+
+    async def standing_of(self, person: Person) -> str:
+        return self.harvest.standings.get(person.application, "")
 
     def stage(self, name: str) -> StageId:
         return self.harvest.stage(name)
@@ -194,6 +202,16 @@ class SandboxWorld:
 
     async def move_count(self) -> int:
         return len([m for m in (await self.sandbox.effects())["moves"] if m["by"] == "api"])
+
+    async def allow_standing(self, *, with_field: bool = True) -> None:
+        await self.sandbox.act("grant_scope", scope="applications:update")
+        await self.sandbox.act("grant_permission", permission="applications.update")
+        if with_field:
+            await self.sandbox.act("define_field", key="trellis_standing")
+
+    async def standing_of(self, person: Person) -> str:
+        written = (await self.sandbox.effects())["fields"]
+        return str(written[-1]["value"]) if written else ""
 
     def stage(self, name: str) -> StageId:
         return StageId(self.sandbox.stage(name))

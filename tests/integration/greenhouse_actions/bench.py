@@ -51,7 +51,9 @@ from trellis.greenhouse_actions.adapters.mint import HttpMint
 from trellis.greenhouse_actions.adapters.own_moves import LedgerMoves
 from trellis.greenhouse_actions.adapters.reconciliation_store import ReconciliationStore
 from trellis.greenhouse_actions.adapters.stage_cache import StageCache
+from trellis.greenhouse_actions.adapters.standing_store import StandingStore
 from trellis.greenhouse_actions.adapters.tokens import Tokens
+from trellis.greenhouse_actions.display import Display
 from trellis.greenhouse_actions.effects import MoveEffect, NoteEffect
 from trellis.greenhouse_actions.handler import Handler
 from trellis.greenhouse_actions.internal_api import NAME, Api, application
@@ -107,7 +109,9 @@ class Replica:
         self.observer = Observer(known, self.harvests, pauses, self.relay, SystemClock())
         self.reconciliations = ReconciliationStore(pool)
         self.reconciler = Reconciler(self.reconciliations, self.harvests, pauses, self.relay, self.shared.measures)
-        self.handler = Handler(database, self.ledger, known, self.runner, self.observer, self.relay)
+        standings = StandingStore(pool, self.ledger)
+        self.display = Display(standings, self.harvests, self.runner, SystemClock())
+        self.handler = Handler(database, self.ledger, known, standings, self.runner, self.observer, self.relay)
         self.invites = Invites(self.harvests, self.store, pauses)
         self.app = application(
             Api(

@@ -359,14 +359,14 @@ async def test_one_timer_that_fails_does_not_stop_the_others(bench: Bench, monke
     bench.clock.time = at(2)
     from trellis.workflow import handler as module
 
-    real = module.decide
+    real = module.respond
 
     def failing(state, message, workflows):  # type: ignore[no-untyped-def]
         if state.application_id == 2:
             raise ZeroDivisionError
         return real(state, message, workflows)
 
-    monkeypatch.setattr(module, "decide", failing)
+    monkeypatch.setattr(module, "respond", failing)
     timers = Timers(bench.store, handler, Metrics("test"))
     await timers.fire()
     assert sorted(command.application_id for command in await bench.commands()) == [1, 3]

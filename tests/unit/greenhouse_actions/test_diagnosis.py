@@ -22,6 +22,7 @@ from trellis.greenhouse_actions.domain.diagnosis import (
     of_connection,
 )
 from trellis.greenhouse_actions.domain.naming import Named, meant, named_jobs, named_stages, of_names
+from trellis.greenhouse_actions.domain.standing import NotAllowed
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 LISTS = frozenset(name for name in PERMISSIONS if name.endswith(":list"))
@@ -133,6 +134,13 @@ def test_a_pause_is_told_when_nothing_else_explains_it_and_explains_a_late_recon
     assert told(pause=PAUSE, progress=behind) == [("connection-paused", "greenhouse")]
     lacking = frozenset(PERMISSIONS) - {"notes:create"}
     assert told(pause=PAUSE, progress=behind, permissions=lacking) == [("permission-missing", "harvest:notes:create")]
+
+
+def test_a_custom_field_that_cannot_be_written_is_told_when_nothing_else_is_wrong() -> None:
+    no = NotAllowed(reason="applications have no custom field trellis_standing", remedy="make it")
+    (finding,) = of_connection(seen(not_shown=no))
+    assert (finding.check, finding.fault, finding.remedy) == ("standing-not-shown", no.reason, no.remedy)
+    assert told(pause=PAUSE, not_shown=no) == [("connection-paused", "greenhouse")]
 
 
 # -- names

@@ -226,7 +226,7 @@ def test_each_command_asked_for_is_kept_with_its_visit() -> None:
     for event, action in asked:
         assert evolve(before, event).commands == {
             **before.commands,
-            COMMAND: Commanded(action=action, visit=visit, state=None),
+            COMMAND: Commanded(action=action, visit=visit, requested=True, state=None),
         }
 
 
@@ -236,17 +236,27 @@ def test_an_outcome_is_kept_with_its_command() -> None:
         action=Action.MOVE,
         visit=Visit("n1"),
         state=OutcomeState.PARKED,
-        reason="",
-        remedy="",
+        reason="closed",
+        remedy="open it",
         to_stage_id=None,
         settled_at=at(1),
     )
     other = CommandId(UUID(int=1))
     before = replace(START, commands={other: Commanded(action=Action.NOTE, visit=Visit("n1"))})
-    assert evolve(before, outcome).commands == {
-        **before.commands,
-        COMMAND: Commanded(action=Action.MOVE, visit=Visit("n1"), state=OutcomeState.PARKED),
-    }
+    parked = Commanded(
+        action=Action.MOVE, visit=Visit("n1"), state=OutcomeState.PARKED, reason="closed", remedy="open it"
+    )
+    after = evolve(before, outcome)
+    assert after.commands == {**before.commands, COMMAND: parked}
+    asked = replace(parked, requested=True, state=None)
+    assert evolve(replace(before, commands={COMMAND: asked}), outcome).commands[COMMAND].requested
+
+
+def test_what_is_shown_is_kept_and_counted() -> None:
+    told = e.StandingChanged(command_id=COMMAND, standing=c.Standing.PROBLEM, detail="why")
+    once = evolve(START, told)
+    assert once == replace(START, shown=(c.Standing.PROBLEM, "why"), shown_count=1)
+    assert evolve(once, replace(told, standing=None, detail="")) == replace(START, shown_count=2)
 
 
 def test_what_is_held_begun_and_received_is_added() -> None:

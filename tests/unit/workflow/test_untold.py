@@ -15,6 +15,7 @@ from tests.fakes.histories import (
     DOCUMENT,
     JOB,
     History,
+    ShownHistory,
     at,
     entered,
     kinds,
@@ -296,7 +297,7 @@ def test_a_reading_that_was_overtaken_changes_nothing() -> None:
     "entry", [found(), found(entered_minutes=-25 * 60), found(entered_minutes=-61), found(entered_minutes=None)]
 )
 def test_deciding_again_gives_the_same(entry: f.ApplicationObserved) -> None:
-    history = went_live(-60)
+    history = ShownHistory(went_live(-60).workflows)
     message = Envelope(
         id=uuid4(), source="trellis/greenhouse-actions", accountid=ACCOUNT, time=at(0), data=entry, correlationid="c"
     )

@@ -16,7 +16,7 @@ from trellis.sandbox.webhooks import first_attempts
 from trellis.sandbox.world import Account, World
 
 PERMISSIONS = tuple(permission for _, permission, _ in (*READINGS, *WRITES) if not permission.startswith("users."))
-"""What is ticked for a new key to Harvest v1: all but users, which the set-up page does not ask for."""
+"""What is ticked for a new key to Harvest v1: all but users and updates, which the set-up page does not ask for."""
 DEFAULT_JOB = "Backend Engineer"
 DEFAULT_ASSESSMENT = "Backend Engineer Screen"
 QUALIFYING_SCORE = 70

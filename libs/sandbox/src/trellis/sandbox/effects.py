@@ -21,6 +21,7 @@ def tell_effects(account: Account) -> Json:
         },
         "notes": greenhouse.written_notes,
         "moves": greenhouse.moves,
+        "fields": greenhouse.written_fields,
         "stage_emails": greenhouse.stage_emails,
         "calls": dict(account.counts.by_route),
         "calls_by_status": dict(account.counts.by_status),

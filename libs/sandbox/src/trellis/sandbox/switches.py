@@ -51,6 +51,7 @@ SWITCHES: dict[str, Switch] = {
     "note.unknown_candidate": _choice("accept_201", "404", meaning="a note for nobody"),
     "note.body_rewrite": _choice("none", "trim", "escape_html", meaning="what is stored of a note's body"),
     "note.v1_status": _choice(200, 201, meaning="status of a note written through v1"),
+    "update.field_shape": _choice("list", "keyed", meaning="how an update in v3 takes custom fields"),
     "hook.event_id_on_retry": _choice("same", "new", meaning="Greenhouse-Event-ID of a redelivery"),
     "hook.schedule": _choice("2024_7", "2022_6", "support_25", meaning="waits between delivery attempts"),
     "hook.success": _choice("only_200", "any_2xx", meaning="which answers end a delivery"),

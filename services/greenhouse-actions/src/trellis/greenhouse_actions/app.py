@@ -45,7 +45,9 @@ from trellis.greenhouse_actions.adapters.named_stages import NamedStages
 from trellis.greenhouse_actions.adapters.own_moves import LedgerMoves
 from trellis.greenhouse_actions.adapters.reconciliation_store import ReconciliationStore
 from trellis.greenhouse_actions.adapters.stage_cache import StageCache
+from trellis.greenhouse_actions.adapters.standing_store import StandingStore
 from trellis.greenhouse_actions.adapters.tokens import Tokens
+from trellis.greenhouse_actions.display import Display
 from trellis.greenhouse_actions.effects import MoveEffect, NoteEffect
 from trellis.greenhouse_actions.examination import Examination
 from trellis.greenhouse_actions.handler import Handler
@@ -117,7 +119,9 @@ def _build(kit: Kit, settings: GreenhouseActionsSettings) -> Parts:
     observer = Observer(known, harvests, pauses, relay, kit.clock)
     reconciliations = ReconciliationStore(kit.pool)
     reconciler = Reconciler(reconciliations, harvests, pauses, relay, measures)
-    handler = Handler(database, ledger, known, runner, observer, relay)
+    standings = StandingStore(kit.pool, ledger)
+    display = Display(standings, harvests, runner, kit.clock)
+    handler = Handler(database, ledger, known, standings, runner, observer, relay)
 
     def changed() -> None:
         runner.wake()
@@ -132,6 +136,7 @@ def _build(kit: Kit, settings: GreenhouseActionsSettings) -> Parts:
         ),
         stages=NamedStages(kit.pool),
         reconciliations=reconciliations,
+        standings=standings,
         brakes=brakes,
         part=Part(NAME, settings.broker_url.get_secret_value(), GREENHOUSE_ACTIONS, database.outbox, epochs),
         clock=kit.clock,
@@ -159,6 +164,7 @@ def _build(kit: Kit, settings: GreenhouseActionsSettings) -> Parts:
             relay.run,
             observer.run,
             reconciler.run,
+            lambda: after(epoch.first_look, display.run),
             setup.run,
             Resealing(kit.pool, kit.keyring, [DATA_KEYS], kit.metrics).run,
             lambda: _watch(kit.pool, store, reconciliations, measures),

@@ -85,6 +85,17 @@ class ConnectionSettings(BaseModel):
     """See `hook.stage_match`."""
     credential_retry_s: float = Field(default=60.0, ge=0.05, le=3600, alias="credential.retry_s")
     """How soon a rejected credential is tried again."""
+    standing_show: Literal["auto", "field", "note", "off"] = Field(default="auto", alias="standing.show")
+    """Where recruiters see how an application stands: in a custom field (`auto`: where the credential and the field
+    allow it, else nowhere), or in a note for each problem and its end."""
+    standing_field: str = Field(
+        default="trellis_standing", min_length=1, max_length=200, pattern=r"^[a-z0-9_]+$", alias="standing.field"
+    )
+    """Immutable key of the custom field of applications, a short text."""
+    standing_field_shape: Literal["list", "keyed"] = Field(default="list", alias="standing.field_shape")
+    """How an update takes custom fields: a list of name and value, or an object by name."""
+    standing_delay: Seconds = Field(default=10.0, alias="standing.delay")
+    """How long what is shown may be behind, so that short changes are one write."""
     reconcile_interval: Seconds = Field(default=600.0, alias="reconcile.interval")
     """How often Greenhouse is compared with the log."""
     reconcile_overlap: Seconds = Field(default=600.0, alias="reconcile.overlap")

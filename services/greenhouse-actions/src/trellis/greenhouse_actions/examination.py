@@ -22,7 +22,9 @@ from trellis.greenhouse_actions.connection import VENDOR, Connection
 from trellis.greenhouse_actions.domain import diagnosis
 from trellis.greenhouse_actions.domain.diagnosis import ProgressSeen, Seen
 from trellis.greenhouse_actions.domain.naming import meant, named_jobs, named_stages
+from trellis.greenhouse_actions.domain.standing import NotAllowed
 from trellis.greenhouse_actions.reconciliations import Reconciliations
+from trellis.greenhouse_actions.standings import Standings
 
 
 class Examination:
@@ -34,6 +36,7 @@ class Examination:
         workflows: What is live.
         stages: Which stages bore which names before.
         reconciliations: How far each account is.
+        standings: Whether it is refused to show how applications stand.
         brakes: The brakes that are on.
         part: The service's way to the broker.
         clock: Tells how long ago something was.
@@ -47,6 +50,7 @@ class Examination:
         workflows: LiveWorkflows,
         stages: NamedStages,
         reconciliations: Reconciliations,
+        standings: Standings,
         brakes: Brakes,
         part: Part,
         clock: Clock,
@@ -56,6 +60,7 @@ class Examination:
         self._workflows = workflows
         self._stages = stages
         self._reconciliations = reconciliations
+        self._standings = standings
         self._brakes = brakes
         self._part = part
         self._clock = clock
@@ -90,6 +95,7 @@ class Examination:
             pause=None if pause is None else PauseSeen(reason=pause.reason, remedy=pause.remedy),
             progress=await self._progress(connection),
             brakes=await self._brakes.on(account),
+            not_shown=await self._not_shown(connection),
         )
         if not seen.opens or connection.api_version != "v3":
             return seen  # a v1 key tells its permissions only by refusing: pauses say what it lacks
@@ -97,6 +103,12 @@ class Examination:
         if told.stages is not None:
             await self._stages.remember(account, meant(named, told.stages))
         return replace(seen, **{field.name: getattr(told, field.name) for field in fields(told)})
+
+    async def _not_shown(self, connection: Connection) -> NotAllowed | None:
+        """Return why applications are not shown as they stand, where the account says that they are to be."""
+        if connection.settings.standing_show != "field":
+            return None
+        return await self._standings.refusal(connection.account, connection.revision)
 
     async def _progress(self, connection: Connection) -> ProgressSeen | None:
         found = await self._reconciliations.progress(connection.account)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from trellis.common.contracts.commands import AddNote, MoveApplication, ObserveApplication
+from trellis.common.contracts.commands import AddNote, MoveApplication, ObserveApplication, ShowStanding
 from trellis.common.contracts.envelope import Envelope
 from trellis.common.contracts.facts import CandidateAnonymized, CandidateMerged, JobChanged, StageDeleted
 from trellis.common.errors import PermanentError
@@ -21,6 +21,7 @@ from trellis.greenhouse_actions.connection import VENDOR
 from trellis.greenhouse_actions.known import Known
 from trellis.greenhouse_actions.observer import Observer
 from trellis.greenhouse_actions.questions import Question
+from trellis.greenhouse_actions.standings import Standings
 
 
 class Handler:
@@ -30,16 +31,25 @@ class Handler:
         messages: The service's database with its inbox.
         ledger: Where commands become intents.
         known: Where questions and what facts tell are kept.
+        standings: Where it is kept how applications stand.
         runner: Woken for new intents.
         observer: Woken for new questions.
         relay: Woken for outcomes that taking a command in may write.
     """
 
     def __init__(
-        self, messages: Messages, ledger: LedgerStore, known: Known, runner: Runner, observer: Observer, relay: Relay
+        self,
+        messages: Messages,
+        ledger: LedgerStore,
+        known: Known,
+        standings: Standings,
+        runner: Runner,
+        observer: Observer,
+        relay: Relay,
     ) -> None:
         self._messages = messages
         self._known = known
+        self._standings = standings
         self._ledger = ledger
         self._runner = runner
         self._observer = observer
@@ -74,6 +84,8 @@ class Handler:
                     causationid=str(envelope.id),
                 )
                 await self._known.ask(database, question)
+            case ShowStanding() as command:
+                await self._standings.want(database, account, command, envelope.correlationid)
             case CandidateAnonymized() as fact:
                 await self._known.record_anonymized(database, account, fact, envelope.time)
             case CandidateMerged() as fact:

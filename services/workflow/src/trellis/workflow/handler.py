@@ -31,9 +31,10 @@ from trellis.workflow.adapters.event_store import Appended
 from trellis.workflow.adapters.timer_store import Timer
 from trellis.workflow.domain import events as e
 from trellis.workflow.domain.application import Application, fold, initial_state
-from trellis.workflow.domain.decisions import Message, SettleElapsed, decide
+from trellis.workflow.domain.decisions import Message, SettleElapsed
 from trellis.workflow.domain.outgoing import commands_for
 from trellis.workflow.domain.rules import Workflows
+from trellis.workflow.domain.standing import respond
 from trellis.workflow.store import Store
 
 log = structlog.get_logger()
@@ -259,7 +260,7 @@ class Handler:
 
 def _decide_one(stream: _Stream, told: _Told, workflows: Workflows) -> None:
     """Decide one message on *stream* and bring it forward."""
-    events = decide(stream.state, told.message, workflows)
+    events = respond(stream.state, told.message, workflows)
     if not events:
         return
     if isinstance(told.message.data, f.ApplicationObserved) and told.message.data.found_by is FoundBy.RECONCILIATION:

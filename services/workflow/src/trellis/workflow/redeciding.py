@@ -13,8 +13,9 @@ from trellis.common.contracts.identifiers import AccountId, ApplicationId, Visit
 from trellis.workflow.adapters.event_store import Recorded
 from trellis.workflow.domain import events as e
 from trellis.workflow.domain.application import fold, initial_state
-from trellis.workflow.domain.decisions import Message, SettleElapsed, decide
+from trellis.workflow.domain.decisions import Message, SettleElapsed
 from trellis.workflow.domain.rules import Workflow, Workflows
+from trellis.workflow.domain.standing import respond
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +56,7 @@ def redecide(
                 versions=versions,
                 went_live=offered[0].went_live if offered else {},
             )
-            decided = decide(state, message, workflows)
+            decided = respond(state, message, workflows)
             if decided != events:
                 difference = Difference(version=first.version, recorded=tuple(events), decided=tuple(decided))
                 differences.append(difference)

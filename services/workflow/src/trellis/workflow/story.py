@@ -106,6 +106,11 @@ def _steps(event: e.Event) -> Iterator[Step]:
             yield _step("fact", "the candidate was anonymised in Greenhouse")
         case e.FactNoted(fact=fact, reason=reason):
             yield _step("fact", f"{fact}: {reason}", reason=reason)
+        case e.StandingChanged(standing=standing, detail=detail):
+            shown = (
+                "nothing any more" if standing is None else f"{standing.value}: {detail}" if detail else standing.value
+            )
+            yield _step("decision", f"to be shown in Greenhouse: {shown}", reason=detail)
         case e.RulesJudged():
             yield from _judged(event)
         case e.InviteRequested():

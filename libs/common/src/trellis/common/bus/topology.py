@@ -72,6 +72,7 @@ GREENHOUSE_ACTIONS: Final = InboundQueue(
         "note.add.v1",
         "application.move.v1",
         "application.observe.v1",
+        "standing.show.v1",
         "candidate.anonymized.v1",
         "candidate.merged.v1",
         "job.changed.v1",

@@ -152,4 +152,38 @@ class WithdrawInvite:
     invite: SendInvite
 
 
-Command = SendInvite | AddNote | MoveApplication | ObserveApplication | AttachResult | WithdrawInvite
+class Standing(StrEnum):
+    """How an application stands, as recruiters see it in Greenhouse."""
+
+    INVITED = "invited"
+    STARTED = "started"
+    FINISHED = "finished"
+    WAITING = "waiting"
+    PROBLEM = "problem"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShowStanding:
+    """Show in Greenhouse how the application stands, in place of what was shown before.
+
+    Unlike an effect it may be done twice: what is shown in the end is the one with the highest *ordinal*.
+
+    Attributes:
+        visit: The stage visit it is about; None without one.
+        standing: What to show; None takes back what is shown.
+        detail: Why a person is needed and what mends it; empty otherwise.
+        ordinal: Counts what was to be shown for this application, from 1.
+    """
+
+    command_id: CommandId
+    application_id: ApplicationId
+    candidate_id: CandidateId | None
+    job_id: JobId | None
+    visit: Visit | None
+    stage_id: StageId | None
+    standing: Standing | None
+    detail: str
+    ordinal: int
+
+
+Command = SendInvite | AddNote | MoveApplication | ObserveApplication | AttachResult | WithdrawInvite | ShowStanding

@@ -86,6 +86,12 @@ GREENHOUSE: Final = (
     ),
     _number("verify.second_read_s", _G, 30, "how long after a write may a reading still show the old?"),
     _bool("note.on_withdraw", _G, False, "the one note after a person's act; nothing is withdrawn yet"),
+    _choice(
+        "standing.show", _G, ("auto", "field", "note", "off"), "where do recruiters see how an application stands?"
+    ),
+    _text("standing.field", _G, "trellis_standing", "immutable key of the application's custom field for it"),
+    _choice("standing.field_shape", _G, ("list", "keyed"), "how does an application's update take custom fields?"),
+    _number("standing.delay", _G, 10, "how long may what is shown be behind, so that short changes are one write?"),
     _number("reconcile.interval", _G, 600, "how often Greenhouse is compared with the log", 1),
     _number("reconcile.overlap", _G, 600, "how far two comparisons overlap"),
     _choice("reconcile.field", _G, ("both", "updated_at", "last_activity_at"), "which time does a move touch?"),

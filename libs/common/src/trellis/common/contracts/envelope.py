@@ -46,6 +46,7 @@ MESSAGE_TYPES: Final[dict[str, type]] = {
     "application.observe": commands.ObserveApplication,
     "result.attach": commands.AttachResult,
     "invite.withdraw": commands.WithdrawInvite,
+    "standing.show": commands.ShowStanding,
     "command.settled": outcomes.CommandSettled,
     "assessment.started": outcomes.AssessmentStarted,
     "assessment.completed": outcomes.AssessmentCompleted,
@@ -78,6 +79,7 @@ Message = (
     | commands.ObserveApplication
     | commands.AttachResult
     | commands.WithdrawInvite
+    | commands.ShowStanding
     | outcomes.CommandSettled
     | outcomes.AssessmentStarted
     | outcomes.AssessmentCompleted

@@ -12,6 +12,7 @@ from trellis.sandbox.greenhouse.auth import revoke_all
 from trellis.sandbox.greenhouse.hooks import fire, fire_ping
 from trellis.sandbox.greenhouse.model import Credential, Interview, Scorecard, User
 from trellis.sandbox.greenhouse.payloads import job_payload, scorecard_payload, stage_payload
+from trellis.sandbox.greenhouse.updates import define_field
 from trellis.sandbox.people import Verb, find_application, find_job, find_stage
 from trellis.sandbox.world import Account
 
@@ -262,6 +263,7 @@ VERBS: dict[str, Verb] = {
         rotate_client_secret,
         revoke_tokens,
         rotate_webhook_secret,
+        define_field,
         write_note,
         submit_scorecard,
         delete_scorecard,

@@ -20,6 +20,7 @@ from trellis.sandbox.greenhouse.lists import LISTS
 from trellis.sandbox.greenhouse.model import User
 from trellis.sandbox.greenhouse.rate import Spent
 from trellis.sandbox.greenhouse.reads import answer_list
+from trellis.sandbox.greenhouse.updates import update_application
 from trellis.sandbox.greenhouse.writes import create_note, move_application
 from trellis.sandbox.world import Account
 
@@ -42,6 +43,8 @@ def add_routes(app: web.Application) -> None:
     app.router.add_post("/greenhouse/v3/notes", harvest("notes.create", "harvest:notes:create", create_note))
     move = harvest("move", "harvest:applications:move", move_application)
     app.router.add_post(r"/greenhouse/v3/applications/{id:\d+}/move", move)
+    update = harvest("applications.update", "harvest:applications:update", update_application)
+    app.router.add_patch(r"/greenhouse/v3/applications/{id:\d+}", update)
     app.router.add_route("*", "/greenhouse/v3/{rest:.*}", harvest("unknown", "", _no_such_route))
     v1.add_routes(app)
 

@@ -41,7 +41,7 @@ SCOPES = tuple(
         "job_interviews:list",
     )
 )
-"""Every scope a route here asks for; a new credential has them all."""
+"""What a new credential may do: all that a route here asks for, but `applications:update`, which is optional."""
 
 TOKENS_KEPT = 500
 """Tokens remembered an account; older ones then read as undecodable."""

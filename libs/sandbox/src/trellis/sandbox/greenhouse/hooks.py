@@ -88,6 +88,11 @@ def fire_stage_change(account: Account, application: Application) -> None:
     fire(account, "candidate_stage_change", payload)
 
 
+def fire_updated(account: Account, application: Application) -> None:
+    """Fire `application_updated` with the application as it is now."""
+    fire(account, "application_updated", {"application": application_payload(account.greenhouse, application)})
+
+
 def fire_transfer(account: Account, application: Application) -> None:
     """Fire what a transfer to another job fires, by the switch `hook.transfer_fires`."""
     which = account.switches.text("hook.transfer_fires")

@@ -70,6 +70,10 @@ class Greenhouse:
         """Every change of stage, for the counts."""
         self.written_notes: list[Json] = []
         """Every note written through the API; anonymising does not shorten it."""
+        self.application_fields = {"target_base", "assessment_score"}
+        """Immutable keys of the custom fields that applications have."""
+        self.written_fields: list[Json] = []
+        """Every custom field set or emptied through the API."""
         self.stage_emails: list[Json] = []
         """E-mails that stage rules would have sent."""
 

@@ -16,6 +16,7 @@ from trellis.sandbox.gate import TRACE, WORLD, admit, carry_out, cut_connection
 from trellis.sandbox.greenhouse import v1_lists as lists
 from trellis.sandbox.greenhouse import v1_writes as writes
 from trellis.sandbox.greenhouse.rate import Spent
+from trellis.sandbox.greenhouse.updates import update_through_v1
 from trellis.sandbox.greenhouse.v1_answers import V1Refusal, bad_key, not_found, not_ticked
 from trellis.sandbox.world import Account
 
@@ -53,6 +54,8 @@ def add_routes(app: web.Application) -> None:
         app.router.add_get(f"/greenhouse/v1/{path}", handler, allow_head=False)
     for path, permission, write in WRITES:
         app.router.add_post(f"/greenhouse/v1/{path}", _guarded(permission, write))
+    update = _guarded("applications.update", update_through_v1)
+    app.router.add_patch(r"/greenhouse/v1/applications/{id:\d+}", update)
     app.router.add_route("*", "/greenhouse/v1/{rest:.*}", _guarded("", _no_such_route))
 
 

@@ -23,7 +23,7 @@ from trellis.sandbox.world import Account
 
 def move(account: Account, request: web.Request, body: bytes, _fault: Fault | None) -> web.Response:
     """`POST /applications/{id}/move`: both stages are required, of the same job; 200 with the application."""
-    fields = _fields(account, request, body)
+    fields = write_fields(account, request, body)
     application = find_application(account, request)
     from_id, to_id = _id(fields, "from_stage_id"), _id(fields, "to_stage_id")
     current = _present(account, application, from_id)
@@ -35,7 +35,7 @@ def move(account: Account, request: web.Request, body: bytes, _fault: Fault | No
 
 def advance(account: Account, request: web.Request, body: bytes, _fault: Fault | None) -> web.Response:
     """`POST /applications/{id}/advance`: into the next stage."""
-    fields = _fields(account, request, body)
+    fields = write_fields(account, request, body)
     application = find_application(account, request)
     target = account.greenhouse.next_stage(_present(account, application, _id(fields, "from_stage_id")))
     if target is None:
@@ -45,7 +45,7 @@ def advance(account: Account, request: web.Request, body: bytes, _fault: Fault |
 
 def transfer(account: Account, request: web.Request, body: bytes, _fault: Fault | None) -> web.Response:
     """`POST /applications/{id}/transfer_to_job`: nothing guards the stage it leaves."""
-    fields = _fields(account, request, body)
+    fields = write_fields(account, request, body)
     greenhouse, application = account.greenhouse, find_application(account, request)
     if application.prospect or application.status != "active":
         raise invalid("id", "Only active applications that are no prospects can be transferred")
@@ -65,7 +65,7 @@ def transfer(account: Account, request: web.Request, body: bytes, _fault: Fault 
 
 def create_note(account: Account, request: web.Request, body: bytes, _fault: Fault | None) -> web.Response:
     """`POST /candidates/{id}/activity_feed/notes`: the note names no application."""
-    greenhouse, fields = account.greenhouse, _fields(account, request, body)
+    greenhouse, fields = account.greenhouse, write_fields(account, request, body)
     candidate = find_candidate(account, request)
     user_id, text, word = _id(fields, "user_id"), _text(fields, "body"), _text(fields, "visibility")
     if user_id not in greenhouse.users:
@@ -109,7 +109,7 @@ def _present(account: Account, application: Application, from_id: int) -> Stage:
     raise not_found() if code == 404 else V1Refusal(code, invalid("from_stage_id", text).body)
 
 
-def _fields(account: Account, request: web.Request, body: bytes) -> Json:
+def write_fields(account: Account, request: web.Request, body: bytes) -> Json:
     """The body of a write that is made on behalf of a user of the account."""
     acting = request.headers.getall("On-Behalf-Of", [])
     if len(acting) != 1 or not acting[0].strip():

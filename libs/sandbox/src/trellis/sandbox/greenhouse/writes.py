@@ -47,7 +47,7 @@ def move_application(
             stale `from_stage_id`.
     """
     greenhouse = account.greenhouse
-    fields = _object(body, _MOVE_FIELDS)
+    fields = read_object(body, _MOVE_FIELDS)
     application = greenhouse.applications.get(int(request.match_info["id"]))
     if application is None or greenhouse.is_hidden(application):
         raise no_record("Application")
@@ -67,7 +67,7 @@ def move_application(
 def create_note(account: Account, user: User, _request: web.Request, body: bytes, _fault: Fault | None) -> web.Response:
     """`POST /notes`: 201 with the note. An unknown candidate is not noticed, as on the real one."""
     greenhouse = account.greenhouse
-    fields = _object(body, _NOTE_FIELDS)
+    fields = read_object(body, _NOTE_FIELDS)
     candidate_id, application_id = _target_of_note(account, fields)
     text, visibility, note_type = (_text(fields, name) for name in ("body", "visibility", "note_type"))
     if visibility not in VISIBILITY:
@@ -211,7 +211,8 @@ def stored_body(account: Account, body: str) -> str:
             return body
 
 
-def _object(body: bytes, known: set[str]) -> Json:
+def read_object(body: bytes, known: set[str]) -> Json:
+    """The JSON object in a write's body, with no field but *known* ones."""
     try:
         fields = json.loads(body)
     except ValueError as error:

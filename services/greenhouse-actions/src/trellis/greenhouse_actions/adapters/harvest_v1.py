@@ -288,7 +288,11 @@ class HarvestV1(HttpHarvest):
 
 
 _FIRST: Final = {"per_page": str(MOST_ROWS), "skip_count": "true"}
-_PERMISSIONS: Final = {Route.MOVE: Permission.MOVE_APPLICATION, Route.NOTE: Permission.ADD_NOTE}
+_PERMISSIONS: Final = {
+    Route.MOVE: Permission.MOVE_APPLICATION,
+    Route.NOTE: Permission.ADD_NOTE,
+    Route.STANDING: Permission.UPDATE_APPLICATION,
+}
 
 
 def _reply(route: Route, answer: HttpAnswer) -> Answered:

@@ -98,7 +98,9 @@ class HttpClients:
         """
         return await _exchange(self._reads, "GET", url, params=dict(query), headers=dict(headers))
 
-    async def post(self, url: str, body: object, *, headers: Mapping[str, str], connect_seconds: float) -> HttpAnswer:
+    async def write(
+        self, method: str, url: str, body: object, *, headers: Mapping[str, str], connect_seconds: float
+    ) -> HttpAnswer:
         """Write, once.
 
         Raises:
@@ -106,7 +108,7 @@ class HttpClients:
         """
         return await _exchange(
             self._writes,
-            "POST",
+            method,
             url,
             json=body,
             headers=dict(headers),

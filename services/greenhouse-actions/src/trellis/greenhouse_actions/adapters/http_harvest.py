@@ -148,7 +148,8 @@ class HttpHarvest:
             if started >= leave_before:
                 return NeverLeft(reason="the application was read too long ago", wait=timedelta())
             try:
-                answer = await self._shared.http.post(
+                answer = await self._shared.http.write(
+                    request.method,
                     self._connection.harvest_url + request.path,
                     request.body,
                     headers=headers,

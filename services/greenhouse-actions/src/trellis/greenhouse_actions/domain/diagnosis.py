@@ -17,6 +17,7 @@ from trellis.common.setup import connections
 from trellis.common.setup.connections import PauseSeen
 from trellis.greenhouse_actions.domain.naming import Named, of_names
 from trellis.greenhouse_actions.domain.readings import JobStage
+from trellis.greenhouse_actions.domain.standing import NotAllowed
 
 VENDOR: Final = "greenhouse"
 LATE_ROUNDS: Final = 3
@@ -136,6 +137,7 @@ class Seen:
     pause: PauseSeen | None = None
     progress: ProgressSeen | None = None
     brakes: Sequence[Brake] = ()
+    not_shown: NotAllowed | None = None
 
 
 def of_connection(seen: Seen) -> list[Finding]:
@@ -148,7 +150,7 @@ def of_connection(seen: Seen) -> list[Finding]:
         found += _of_rate(seen)
         found += connections.skewed(VENDOR, seen.skew)
         if not found:
-            found = connections.paused(VENDOR, seen.pause) or _of_progress(seen)
+            found = connections.paused(VENDOR, seen.pause) or [*_of_progress(seen), *_of_standing(seen)]
     return found + connections.braked(seen.account, seen.brakes, seen.now)
 
 
@@ -263,5 +265,19 @@ def _of_progress(seen: Seen) -> list[Finding]:
             meaning="entries whose webhook was lost are not found: those people wait without an invite",
             remedy=f"`trellis reconcile status --account {seen.account}` shows how far it is; look for `reconciler.` in "
             "the log of greenhouse-actions",
+        )
+    ]
+
+
+def _of_standing(seen: Seen) -> list[Finding]:
+    if seen.not_shown is None:
+        return []
+    return [
+        Finding(
+            check="standing-not-shown",
+            subject=VENDOR,
+            fault=seen.not_shown.reason,
+            meaning="recruiters do not see in Greenhouse who was invited and which applications need a person",
+            remedy=seen.not_shown.remedy,
         )
     ]

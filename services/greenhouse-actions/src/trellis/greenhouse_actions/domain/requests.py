@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from html import escape
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from trellis.common.contracts.commands import AddNote, MoveApplication
@@ -18,8 +19,6 @@ from trellis.greenhouse_actions.domain.readings import ApplicationView
 REPORT_LINK = "{report_link}"
 """Stands in a note's text for the link of the report."""
 _CUT = "…"
-
-BodyValue = int | str
 
 
 class FromSpace(StrEnum):
@@ -46,12 +45,15 @@ class Route(StrEnum):
     USERS = "users"
     MOVE = "move"
     NOTE = "note"
+    STANDING = "standing"
 
     @property
     def scope(self) -> str:
         """The scope a credential must have for it (fact sheet, 5.4)."""
         if self is Route.MOVE:
             return "harvest:applications:move"
+        if self is Route.STANDING:
+            return "harvest:applications:update"
         return "harvest:notes:create" if self is Route.NOTE else f"harvest:{self.value}:list"
 
 
@@ -64,6 +66,7 @@ class Permission(StrEnum):
     LIST_CANDIDATES = "List Candidates"
     RETRIEVE_ACTIVITY_FEED = "Retrieve Activity Feed"
     ADD_NOTE = "Add Note"
+    UPDATE_APPLICATION = "Update Application"
     LIST_JOBS = "List Jobs"
     RETRIEVE_JOB = "Retrieve Job"
     LIST_STAGES_OF_JOB = "List Job Stages for a Job"
@@ -76,7 +79,8 @@ class HarvestRequest:
 
     route: Route
     path: str
-    body: dict[str, BodyValue] = field(repr=False)
+    body: dict[str, Any] = field(repr=False)
+    method: Literal["POST", "PATCH"] = "POST"
 
 
 def move_request(
@@ -100,10 +104,10 @@ def move_request(
 def as_v1(request: HarvestRequest) -> HarvestRequest:
     """Return *request* in the words of Harvest v1 (fact sheet, section 4).
 
-    Its note hangs on the candidate alone and names its author always. Its move takes the same body; both its ids
-    are the job's stages.
+    Its note hangs on the candidate alone and names its author always. Its move and its update take the same body;
+    both ids of a move are the job's stages.
     """
-    if request.route is Route.MOVE:
+    if request.route in (Route.MOVE, Route.STANDING):
         return request
     return HarvestRequest(
         route=request.route,
@@ -133,7 +137,7 @@ def note_request(
         style: The account's way.
         link: Put where the text says `{report_link}`; None drops the lines that say so.
     """
-    body: dict[str, BodyValue] = {
+    body: dict[str, Any] = {
         "candidate_id": int(candidate),
         "application_id": int(command.application_id),
         "body": note_body(command.text, note_marker(command.command_id), style, link),

@@ -36,6 +36,7 @@ STORED_TYPES: Final[dict[str, type]] = {
     "effect_settled.v1": e.EffectSettled,
     "assessment_started.v1": e.AssessmentStarted,
     "result_received.v1": e.ResultReceived,
+    "standing_changed.v1": e.StandingChanged,
 }
 _NAMES: Final = {model: name for name, model in STORED_TYPES.items()}
 _ADAPTERS: Final[dict[str, TypeAdapter[Any]]] = {name: TypeAdapter(model) for name, model in STORED_TYPES.items()}

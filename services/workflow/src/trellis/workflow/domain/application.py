@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, assert_never
 from uuid import UUID
 
-from trellis.common.contracts.commands import Action
+from trellis.common.contracts.commands import Action, Standing
 from trellis.common.contracts.facts import ApplicationStatus, Order
 from trellis.common.contracts.identifiers import (
     AccountId,
@@ -51,11 +51,20 @@ class StageVisit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Commanded:
-    """A command this stream asked for, and how it stands."""
+    """A command this stream asked for, and how it stands.
+
+    Attributes:
+        requested: False when only its outcome is known.
+        reason: Why it stands so.
+        remedy: What would mend it, when it needs a person.
+    """
 
     action: Action
     visit: Visit
+    requested: bool = False
     state: OutcomeState | None = None
+    reason: str = ""
+    remedy: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +87,8 @@ class Application:
         withdrawn: Invites that a person took back, by visit and assessment.
         excused: Stage visits in which a person wants no result awaited.
         attached: The latest command to attach an unmatched result, by visit and assessment.
+        shown: What recruiters are to see of it in Greenhouse.
+        shown_count: How often that changed.
     """
 
     account: AccountId
@@ -102,6 +113,8 @@ class Application:
     invites: Mapping[tuple[Visit, AssessmentId], CommandId] = field(default_factory=dict)
     withdrawn: frozenset[tuple[Visit, AssessmentId]] = frozenset()
     excused: frozenset[Visit] = frozenset()
+    shown: tuple[Standing | None, str] = (None, "")
+    shown_count: int = 0
 
     @property
     def open_move(self) -> bool:
@@ -174,13 +187,14 @@ def evolve(state: Application, event: e.Event) -> Application:
         case e.ObservationRequested(command_id=command_id):
             return _with(state, known=True, observation=command_id, observation_count=state.observation_count + 1)
         case e.EffectSettled():
-            known = Commanded(action=event.action, visit=event.visit, state=event.state)
-            return _with(state, commands={**state.commands, event.command_id: known})
+            return _with(state, commands={**state.commands, event.command_id: _settled(state, event)})
         case e.AssessmentStarted(visit=visit, assessment_id=assessment_id):
             return _with(state, started=state.started | {(visit, assessment_id)})
         case e.ResultReceived(result=result):
             key = (result.visit, result.assessment_id)
             return _with(state, results={**state.results, key: result.result_version})
+        case e.StandingChanged(standing=standing, detail=detail):
+            return _with(state, shown=(standing, detail), shown_count=state.shown_count + 1)
         case _:
             assert_never(event)
 
@@ -251,4 +265,17 @@ def _entered(state: Application, event: e.StageEntered) -> Application:
 
 
 def _commanded(state: Application, command_id: CommandId, action: Action, visit: Visit) -> Application:
-    return _with(state, commands={**state.commands, command_id: Commanded(action=action, visit=visit)})
+    asked = Commanded(action=action, visit=visit, requested=True)
+    return _with(state, commands={**state.commands, command_id: asked})
+
+
+def _settled(state: Application, event: e.EffectSettled) -> Commanded:
+    known = state.commands.get(event.command_id)
+    return Commanded(
+        action=event.action,
+        visit=event.visit,
+        requested=known is not None and known.requested,
+        state=event.state,
+        reason=event.reason,
+        remedy=event.remedy,
+    )

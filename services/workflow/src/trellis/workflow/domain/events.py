@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Final, Literal
 from uuid import UUID
 
-from trellis.common.contracts.commands import Action
+from trellis.common.contracts.commands import Action, Standing
 from trellis.common.contracts.facts import ApplicationStatus, FoundBy, Order
 from trellis.common.contracts.identifiers import (
     ApplicationId,
@@ -319,6 +319,21 @@ class ResultReceived:
     reason: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StandingChanged:
+    """What recruiters are to see of the application in Greenhouse is another.
+
+    Attributes:
+        command_id: Of the command that shows it.
+        standing: None when nothing is to be shown any more.
+        detail: Why a person is needed and what mends it; empty otherwise.
+    """
+
+    command_id: CommandId
+    standing: Standing | None
+    detail: str
+
+
 Event = (
     ApplicationAdopted
     | StageEntered
@@ -341,6 +356,7 @@ Event = (
     | EffectSettled
     | AssessmentStarted
     | ResultReceived
+    | StandingChanged
 )
 
 PINNING: Final = (StageEntered, EntryOffered)

@@ -13,6 +13,7 @@ from trellis.common.contracts.commands import (
     ObserveApplication,
     Origin,
     SendInvite,
+    ShowStanding,
     WithdrawInvite,
 )
 from trellis.common.contracts.identifiers import Visit
@@ -88,6 +89,21 @@ def commands_for(state: Application, event: e.Event) -> list[Command]:
             return [
                 ObserveApplication(
                     command_id=event.command_id, application_id=state.application_id, reason=event.reason
+                )
+            ]
+        case e.StandingChanged():
+            visit = state.visit
+            return [
+                ShowStanding(
+                    command_id=event.command_id,
+                    application_id=state.application_id,
+                    candidate_id=state.candidate_id,
+                    job_id=job,
+                    visit=None if visit is None else visit.name,
+                    stage_id=None if visit is None else visit.stage_id,
+                    standing=event.standing,
+                    detail=event.detail,
+                    ordinal=state.shown_count,
                 )
             ]
         case _:
