@@ -129,6 +129,16 @@ def test_a_rule_that_asks_a_person_is_shown_as_waiting() -> None:
     assert standing_of(held) == (Standing.WAITING, "rule b asks a person to decide")
 
 
+def test_what_a_person_took_back_or_excused_is_not_shown() -> None:
+    history = invited()
+    history.settle(Action.INVITE, OutcomeState.DONE)
+    ((key, _),) = history.state.invites.items()
+    history.tell(o.AssessmentStarted(application_id=APPLICATION, visit=key[0], assessment_id=key[1]))
+    assert history.shown == (Standing.STARTED, "")
+    assert standing_of(replace(history.state, withdrawn=frozenset({key}))) == (None, "")
+    assert standing_of(replace(history.state, excused=frozenset({key[0]}))) == (None, "")
+
+
 def test_a_message_that_changes_nothing_of_it_tells_nothing() -> None:
     history = invited()
     again = history.tell(f.ApplicationUpdated(application=snapshot(CODING, 1)))

@@ -37,21 +37,29 @@ def _told(state: Application, events: Sequence[e.Event]) -> list[e.Event]:
 def standing_of(state: Application) -> tuple[Standing | None, str]:
     """Return what recruiters are to see of the present stage visit, and why a person is needed, if one is.
 
-    Nothing is shown of a visit for which nothing was asked, nor of an application out of the running.
+    Nothing is shown of a visit for which nothing was asked or a person took it back, nor of an application out of the
+    running.
     """
     visit = state.visit
     if visit is None or state.deleted or state.status is not ApplicationStatus.ACTIVE:
         return _NOTHING
+    if visit.name in state.excused:
+        return _NOTHING
     if state.offered == visit.name:
         return Standing.WAITING, "found late, so a person is to say whether the assessment is sent"
-    commands = [item for item in state.commands.values() if item.visit == visit.name and item.requested]
+    taken_back = {state.invites[key] for key in state.withdrawn if key in state.invites}
+    commands = [
+        item
+        for ident, item in state.commands.items()
+        if item.visit == visit.name and item.requested and ident not in taken_back
+    ]
     if (open_ones := [item for item in commands if item.state in _NEEDS_A_PERSON]) != []:
         return Standing.PROBLEM, _explained(open_ones[0])
     if (held := [rule for name, _, rule in sorted(state.held) if name == visit.name]) != []:
         return Standing.WAITING, f"rule {held[0]} asks a person to decide"
     if any(name == visit.name for name, _ in state.results):
         return Standing.FINISHED, ""
-    if any(name == visit.name for name, _ in state.started):
+    if any(name == visit.name for name, _ in state.started - state.withdrawn):
         return Standing.STARTED, ""
     if any(item.action is Action.INVITE and item.state is OutcomeState.DONE for item in commands):
         return Standing.INVITED, ""
