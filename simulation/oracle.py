@@ -310,17 +310,18 @@ def _seconds(at: datetime) -> float:
 
 
 def _results_arrive(world: World) -> Iterator[str]:
-    """What a reviewer said last, and Coderbyte's webhook told, is the latest result in the log."""
-    latest: dict[tuple[Any, Any, Any], Any] = {}
+    """What a reviewer said last, and Coderbyte's webhook told, is the latest result in the log, unless one was attached."""
+    latest: dict[tuple[Any, ...], Any] = {}
     for row in world.memories["workflow"].table("event").values():
         if isinstance(event := row["recorded"].event, e.ResultReceived):
-            key = row["account"], event.result.application_id, event.result.visit
+            key = row["account"], event.result.application_id, event.result.visit, event.result.assessment_id
             if key not in latest or latest[key].result_version < event.result.result_version:
                 latest[key] = event.result
     for invite in world.memories["assessments"].table("invite").values():
         address = None if invite["address"] is None else invite["address"].decode()
         score = world.reviewed.get((invite["account"], address)) if address else None
-        result = latest.get((invite["account"], invite["application_id"], invite["visit"]))
+        key = tuple(invite[name] for name in ("account", "application_id", "visit", "assessment_id"))
+        result = None if invite["attached_body_id"] is not None else latest.get(key)
         if score is not None and result is not None and result.score != score:
             yield f"P2: a reviewer gave {address} of {invite['account']} {score} of 100, the log has {result.score}"
 

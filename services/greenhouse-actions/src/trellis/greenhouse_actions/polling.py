@@ -24,11 +24,11 @@ async def drive(name: str, step: Callable[[], Awaitable[int | bool]], wake: asyn
         wake: Set when something may be due.
     """
     while True:
+        busy: int | bool = False
         try:
             busy = await step()
-        except (StoreAwayError, ConflictError) as error:
-            log.warning(f"{name}.waiting", reason=str(error))
-            busy = False
+        except* (StoreAwayError, ConflictError) as errors:  # a step may do several things beside each other
+            log.warning(f"{name}.waiting", reason=str(errors.exceptions[0]))
             await asyncio.sleep(1.0)
         if busy:
             continue
