@@ -52,6 +52,16 @@ class Installation:
             found.setdefault(row["table_name"], {})[row["column_name"]] = row["udt_name"]
         return found
 
+    async def drop_policies(self) -> None:
+        """Let every table show all its rows to everyone who may read it."""
+        schemas = [running.service.schema for running in self.services.values()]
+        for statement in await self.eyes.fetch(
+            "select format('alter table %I.%I disable row level security', schemaname, tablename) from pg_tables "
+            "where rowsecurity and schemaname = any($1)",
+            schemas,
+        ):
+            await self.eyes.execute(statement[0])
+
 
 def all_services() -> list[Service]:
     """Return the services that are installed, as `trellis` finds them."""

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import pytest
 from pydantic import AwareDatetime
 from tests.integration.tenants.installation import Running
 from tests.integration.tenants.walking import (
@@ -74,7 +75,10 @@ def made(walk: Walk, kind: Any, name: str = "") -> Any:
     return plain[kind]()
 
 
-async def test_no_message_of_one_account_changes_anything_of_another(walk: Walk) -> None:
+@pytest.mark.parametrize("policies", [True, False], ids=["queries and policies", "queries alone"])
+async def test_no_message_of_one_account_changes_anything_of_another(walk: Walk, policies: bool) -> None:
+    if not policies:
+        await walk.installation.drop_policies()
     before = await walk.everything_of(VICTIM)
     for name, kind in MESSAGE_TYPES.items():
         takers = walk.takers(f"{name}.v1")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pytest
 from tests.integration.tenants.installation import Installation, Running
 from tests.integration.tenants.walking import (
     ADDRESS,
@@ -88,7 +89,11 @@ def asked(walk: Walk, method: str, canonical: str, account: AccountId) -> list[t
     return [(path + query, body) for path in filled(walk, canonical, account) for body in bodies]
 
 
-async def test_every_internal_route_tells_and_changes_nothing_of_another_account(walk: Walk) -> None:
+@pytest.mark.parametrize("policies", [True, False], ids=["queries and policies", "queries alone"])
+async def test_every_internal_route_tells_and_changes_nothing_of_another_account(walk: Walk, policies: bool) -> None:
+    """Each query names its account by itself: no route needs the policies, which are there for one that forgets."""
+    if not policies:
+        await walk.installation.drop_policies()
     before = await walk.everything_of(VICTIM)
     unbound, walked = set(), 0
     for name, running in walk.installation.services.items():
