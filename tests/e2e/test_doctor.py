@@ -465,7 +465,7 @@ async def test_a_database_that_the_broker_does_not_know_is_told_until_a_person_e
         await management("DELETE", "queues", mark)
     await patient.until_found_of_all([("database-restored", "assessments")])
     assert "assessments: RESTORED" in await patient.trellis("restored", "status")
-    ended = await patient.trellis("restored", "end", "--yes", "--uncompared")
+    ended = await patient.trellis("restored", "end", "--yes", "--uncompared", "--without-erasures")
     assert "effects begin" in ended
     await patient.until_found_of_all([])
     assert "assessments: not restored (ended" in await patient.trellis("restored", "status")

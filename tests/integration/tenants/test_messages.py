@@ -107,7 +107,7 @@ IDLE = {
     "invite.send", "application.move",  # the command is known already
     "application.observed", "entry.accepted",  # the application is known to be where it is said to be
     "candidate.updated", "stage.deleted",  # nothing waits for an address, no stage of that job is cached
-    "assessment.signalled",  # its person was erased a few messages before
+    "assessment.signalled", "candidate.erased",  # the person was deleted a few messages before
 }  # fmt: skip
 """What changes nothing of the victim's as it is seeded here, when it comes from the victim."""
 

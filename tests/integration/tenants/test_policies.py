@@ -15,7 +15,7 @@ from trellis.common.store.postgres import acquired, open_pool, transaction
 from trellis.common.store.tenancy import serving
 
 ACME, OTHER = AccountId("acme"), AccountId("other")
-WITHOUT_ACCOUNT = {"schema_migration", "epoch", "restoration"}
+WITHOUT_ACCOUNT = {"schema_migration", "epoch", "restoration", "erasure_replay"}
 """Tables that hold nothing of an account; `endpoint_hour` has no account column and is bound by its endpoint."""
 
 

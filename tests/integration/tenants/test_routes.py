@@ -37,6 +37,8 @@ OVER_ACCOUNTS = {
     "/internal/v1/accounts",
     "/internal/v1/applications/{application}/accounts",
     "/internal/v1/endpoints",
+    "/internal/v1/erasures",
+    "/internal/v1/erasures/replayed",
     "/internal/v1/findings",
     "/internal/v1/reconciliations",
     "/internal/v1/restoration",
@@ -72,6 +74,7 @@ def filled(walk: Walk, canonical: str, account: AccountId) -> list[str]:
     values = {
         "account": [str(account)],
         "application": [str(APPLICATION), str(OFFERED)],
+        "candidate": [str(CANDIDATE)],
         "id": ids,
         "order": ["confirm", "redrive", "drop"],
     }
@@ -157,6 +160,8 @@ async def test_the_same_walk_by_the_account_itself_tells_and_changes_much(walk: 
     assert changing >= {
         "DELETE assessments /brakes",
         "DELETE greenhouse-actions /brakes",
+        "POST assessments /candidates/{candidate}/erase",
+        "POST assessments /erasures/replay",
         "POST assessments /intents/{id}/{order}",
         "POST greenhouse-actions /intents/{id}/{order}",
         "POST ingest /keys/rotate",

@@ -66,6 +66,9 @@ BODIES: dict[tuple[str, str], list[dict[str, Any]]] = {
     ("POST", "/internal/v1/accounts/{account}/candidates-for-invite"): [
         {"applications": [{"application_id": APPLICATION, "stage_id": STAGE, "visit": VISIT}]}
     ],
+    ("POST", "/internal/v1/accounts/{account}/erasures/replay"): [
+        {"erasures": [{"candidate": CANDIDATE, "why": "by_hand", "when": SINCE}]}
+    ],
     ("POST", "/internal/v1/accounts/{account}/reconciliation"): [{"since": SINCE}],
     ("PUT", "/internal/v1/accounts/{account}/connection"): [
         {"api_version": "v3", "client_id": "c", "client_secret": "s", "base_url": "http://127.0.0.1:1"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from tests.fakes.histories import (
@@ -527,6 +528,40 @@ def test_an_anonymised_candidate_is_recorded_for_an_application_that_is_there() 
     assert history.tell(anonymized) == [e.CandidateAnonymized(fields=("email", "phone"))]
     history.tell(f.ApplicationDeleted(application_id=APPLICATION))
     assert history.tell(anonymized) == []
+
+
+def test_after_an_erasure_by_hand_nothing_is_asked_for_any_more() -> None:
+    erased = f.CandidateErased(candidate_id=CANDIDATE)
+    waiting = workflows(DOCUMENT | {"settle_s": 60})
+    history = History(waiting)
+    assert history.tell(erased) == []
+    history.tell(entered())
+    assert history.tell(erased) == [e.CandidateErased()]
+    assert history.tell(erased) == []
+    told = history.tell(ELAPSED, handled=at(2))
+    assert kinds(told) == ["StageSettled", "FactNoted"]
+    assert isinstance(told[1], e.FactNoted)
+    assert "erased" in told[1].reason
+    (received,) = history.tell(result())
+    assert isinstance(received, e.ResultReceived)
+    assert (received.used, "erased" in received.reason) == (False, True)
+    order = f.InviteOrdered(
+        order_id=uuid4(), application_id=APPLICATION, visit=Visit("n1"), order=f.Order.SEND, assessment_id=TEST
+    )
+    (taken,) = history.tell(order)
+    assert isinstance(taken, e.OrderTaken)
+    assert "erased" in taken.refused
+    assert kinds(history.tell(entered(OFFER, 5), handled=at(5)))[0] == "StageEntered"
+    assert history.of(e.InviteRequested) == []
+
+
+def test_who_was_erased_at_once_upon_entering_is_not_invited() -> None:
+    history = History()
+    history.tell(entered(CALL))
+    history.tell(f.CandidateErased(candidate_id=CANDIDATE))
+    assert kinds(history.tell(entered(CODING, 5), handled=at(5))) == ["StageEntered", "StageSettled", "FactNoted"]
+    history.tell(f.ApplicationDeleted(application_id=APPLICATION))
+    assert history.tell(f.CandidateErased(candidate_id=CANDIDATE)) == []
 
 
 def test_an_edit_of_the_candidate_changes_nothing_here() -> None:

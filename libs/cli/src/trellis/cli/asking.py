@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from trellis.cli.environment import Clients
+from trellis.cli.erasures import replayed_since
 from trellis.cli.parking import Row, rows_of
 from trellis.cli.story import joined
 from trellis.common.errors import InputError, PermanentError, TransientError
@@ -238,7 +239,8 @@ async def restoration(clients: Clients) -> dict[str, Any]:
         for one in compared["reconciliations"]
         if began is not None and (one["completed_at"] is None or datetime.fromisoformat(one["completed_at"]) < began)
     ]
-    return {"services": said, "is_on": began is not None, "not_compared": behind}
+    replayed = began is None or await replayed_since(clients, began)
+    return {"services": said, "is_on": began is not None, "not_compared": behind, "erasures_replayed": replayed}
 
 
 async def end_restoration(clients: Clients, by: str) -> None:

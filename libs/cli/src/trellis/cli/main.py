@@ -17,7 +17,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from trellis.cli import asking, parking, running
+from trellis.cli import asking, erasures, parking, running
 from trellis.cli import by_hand as hands
 from trellis.cli.account_file import AccountFile
 from trellis.cli.applying import apply as apply_file
@@ -316,6 +316,8 @@ def offers_accept(applications: tuple[int, ...], account: str) -> None:
 cli.add_command(hands.invite_links)
 cli.add_command(hands.unmatched)
 cli.add_command(hands.invite)
+cli.add_command(erasures.erase)
+cli.add_command(erasures.erasures)
 
 
 @cli.group()
@@ -366,7 +368,8 @@ def restored_status(*, as_json: bool) -> None:
 @restored.command("end")
 @click.option("--yes", is_flag=True, help="Do it; without it the state is only shown.")
 @click.option("--uncompared", is_flag=True, help="Also before Greenhouse was compared with the log.")
-def restored_end(*, yes: bool, uncompared: bool) -> None:
+@click.option("--without-erasures", is_flag=True, help="Also before the journal of erasures was applied again.")
+def restored_end(*, yes: bool, uncompared: bool, without_erasures: bool) -> None:
     """Say that this database is the one that works, and let effects begin again.
 
     Nothing else may work on the same accounts: not the system it was copied from, nor another copy.
@@ -379,6 +382,11 @@ def restored_end(*, yes: bool, uncompared: bool) -> None:
         raise click.ClickException(
             f"not yet compared with Greenhouse: {', '.join(found['not_compared'])}; see `trellis reconcile status`, "
             "or say --uncompared"
+        )
+    if not found["erasures_replayed"] and not without_erasures:
+        raise click.ClickException(
+            "whoever was erased since the backup may be in this database again: "
+            "`trellis erasures replay FILE` with the latest export, or say --without-erasures"
         )
     if not yes:
         click.echo("say --yes to let effects begin again")

@@ -29,6 +29,8 @@ def restoration_lines(found: Mapping[str, Any]) -> list[str]:
             f"  {count:>6} {state:<10} {_MEANS.get(state, '')}".rstrip()
             for state, count in sorted(said["open"].items())
         ]
+    if not found["erasures_replayed"]:
+        lines.append("the journal of erasures was not applied again yet: `trellis erasures replay FILE`")
     if found["not_compared"]:
         lines.append(f"not yet compared with Greenhouse: {', '.join(found['not_compared'])}")
     return lines

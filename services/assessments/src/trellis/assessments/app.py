@@ -13,6 +13,7 @@ from trellis.assessments import internal_api
 from trellis.assessments.adapters import tombstones
 from trellis.assessments.adapters.coderbyte import HttpCoderbyte
 from trellis.assessments.adapters.connection_store import API_KEYS, ConnectionStore
+from trellis.assessments.adapters.erasure_journal import ErasureJournal
 from trellis.assessments.adapters.gatekeeper import GreenhouseGatekeeper
 from trellis.assessments.adapters.invite_store import InviteStore
 from trellis.assessments.adapters.people_store import PeopleStore
@@ -21,6 +22,7 @@ from trellis.assessments.adapters.sealed_bodies import IngestBodies
 from trellis.assessments.adapters.signal_store import SignalStore
 from trellis.assessments.baseline import Baseline
 from trellis.assessments.erasing import Erasing
+from trellis.assessments.erasure_api import ErasureApi
 from trellis.assessments.examination import Examination
 from trellis.assessments.gateway import Gateway
 from trellis.assessments.handler import Handler
@@ -148,6 +150,7 @@ def assemble(kit: Kit, settings: AssessmentsSettings) -> Parts:
     setup = Watch(examination, PostgresFaults(kit.pool), kit.metrics, every=every)
     http = internal_api.application(api, kit.keyring)
     add_routes(http, setup)
+    ErasureApi(database=database, journal=ErasureJournal(), relay=relay).add_routes(http)
     return Parts(
         http=http,
         consumers=[Consumer(kit.consuming, kit.publisher, ASSESSMENTS, handler.handle_batch, kit.metrics)],

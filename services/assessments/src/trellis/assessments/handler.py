@@ -27,6 +27,7 @@ from trellis.common.contracts.facts import (
     AssessmentSignalled,
     CandidateAnonymized,
     CandidateDeleted,
+    CandidateErased,
     CandidateMerged,
     CandidateUpdated,
     ErasureReason,
@@ -121,6 +122,8 @@ class Handler:
                 await self._erasing.erase(connection, envelope, candidate, ErasureReason.DELETED, applications)
             case CandidateAnonymized(candidate_id=candidate):
                 await self._erasing.erase(connection, envelope, candidate, ErasureReason.ANONYMIZED)
+            case CandidateErased(candidate_id=candidate):
+                await self._erasing.erase(connection, envelope, candidate, ErasureReason.BY_HAND)
             case _:
                 raise PermanentError(f"{envelope.type} is nothing this service handles")
 

@@ -61,7 +61,7 @@ _BY_ID = (
     o.AssessmentStarted,
     o.AssessmentCompleted,
 )
-_OF_CANDIDATE = (f.CandidateUpdated, f.CandidateMerged, f.CandidateDeleted, f.CandidateAnonymized)
+_OF_CANDIDATE = (f.CandidateUpdated, f.CandidateMerged, f.CandidateDeleted, f.CandidateAnonymized, f.CandidateErased)
 
 
 @dataclass(slots=True)

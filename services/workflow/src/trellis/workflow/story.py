@@ -53,7 +53,11 @@ def _visits_over(log: Sequence[Recorded]) -> set[str]:
                 present = visit
             case e.StageEntered(visit=visit):
                 present = visit
-            case e.ApplicationDeleted() | e.StatusChanged(status=ApplicationStatus.REJECTED | ApplicationStatus.HIRED):
+            case (
+                e.ApplicationDeleted()
+                | e.CandidateErased()
+                | e.StatusChanged(status=ApplicationStatus.REJECTED | ApplicationStatus.HIRED)
+            ):
                 over |= {present} if present else set()
             case _:
                 pass
@@ -104,6 +108,8 @@ def _steps(event: e.Event) -> Iterator[Step]:
             yield _step("fact", f"it belongs to candidate {candidate} now")
         case e.CandidateAnonymized():
             yield _step("fact", "the candidate was anonymised in Greenhouse")
+        case e.CandidateErased():
+            yield _step("fact", "the person was erased by hand: nothing is kept of it, and nothing asked for any more")
         case e.FactNoted(fact=fact, reason=reason):
             yield _step("fact", f"{fact}: {reason}", reason=reason)
         case e.StandingChanged(standing=standing, detail=detail):

@@ -61,6 +61,7 @@ WORKFLOW: Final = InboundQueue(
         "candidate.merged.v1",
         "candidate.deleted.v1",
         "candidate.anonymized.v1",
+        "candidate.erased.v1",
         "command.settled.v1",
         "assessment.started.v1",
         "assessment.completed.v1",
@@ -90,6 +91,7 @@ ASSESSMENTS: Final = InboundQueue(
         "candidate.merged.v1",
         "candidate.deleted.v1",
         "candidate.anonymized.v1",
+        "candidate.erased.v1",
     ),
 )
 INGEST: Final = InboundQueue(name="ingest.inbound", bindings=("address.erased.v1",))

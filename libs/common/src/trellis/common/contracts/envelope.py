@@ -37,6 +37,7 @@ MESSAGE_TYPES: Final[dict[str, type]] = {
     "candidate.merged": facts.CandidateMerged,
     "candidate.deleted": facts.CandidateDeleted,
     "candidate.anonymized": facts.CandidateAnonymized,
+    "candidate.erased": facts.CandidateErased,
     "job.changed": facts.JobChanged,
     "stage.deleted": facts.StageDeleted,
     "assessment.signalled": facts.AssessmentSignalled,
@@ -70,6 +71,7 @@ Message = (
     | facts.CandidateMerged
     | facts.CandidateDeleted
     | facts.CandidateAnonymized
+    | facts.CandidateErased
     | facts.JobChanged
     | facts.StageDeleted
     | facts.AssessmentSignalled

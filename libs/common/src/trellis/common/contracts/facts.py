@@ -244,6 +244,13 @@ class CandidateAnonymized:
     fields: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CandidateErased:
+    """A person ordered that nothing is kept of the candidate, and nothing done for it any more."""
+
+    candidate_id: CandidateId
+
+
 class ErasureReason(StrEnum):
     """Why a person's data is dropped. After an anonymisation the candidate may get new data, else never."""
 

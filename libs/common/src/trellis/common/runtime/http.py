@@ -81,6 +81,17 @@ def application_of(text: str, field: str = "application") -> ApplicationId:
     return ApplicationId(int(text))
 
 
+def number_of(text: str, field: str) -> int:
+    """Return *text* as a number of up to 18 digits.
+
+    Raises:
+        InputError: It is none.
+    """
+    if not _NUMBER.fullmatch(text):
+        raise InputError(field, "a number")
+    return int(text)
+
+
 def uuid_of(text: str, field: str, what: str) -> UUID:
     """Return *text* as a UUID.
 

@@ -23,6 +23,7 @@ STORED_TYPES: Final[dict[str, type]] = {
     "application_deleted.v1": e.ApplicationDeleted,
     "candidate_changed.v1": e.CandidateChanged,
     "candidate_anonymized.v1": e.CandidateAnonymized,
+    "candidate_erased.v1": e.CandidateErased,
     "fact_noted.v1": e.FactNoted,
     "rules_judged.v1": e.RulesJudged,
     "invite_requested.v1": e.InviteRequested,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, assert_never
+from typing import Any, Final, assert_never
 from uuid import UUID
 
 from trellis.common.contracts.commands import Action, Standing
@@ -67,12 +67,16 @@ class Commanded:
     remedy: str = ""
 
 
+ERASED: Final = "the person was erased by hand: nothing is asked for any more"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Application:
     """The state of one application's stream; without slots, so that `_with` is quick.
 
     Attributes:
         known: False before the first event.
+        erased: A person ordered that nothing is kept of the candidate; nothing is asked for any more.
         visit: The present stage visit; None before the first or without a stage.
         visit_count: How many visits there were.
         activity_at: The latest of Greenhouse's own times seen.
@@ -98,6 +102,7 @@ class Application:
     job_id: JobId | None = None
     status: ApplicationStatus = ApplicationStatus.ACTIVE
     deleted: bool = False
+    erased: bool = False
     visit: StageVisit | None = None
     visit_count: int = 0
     activity_at: datetime | None = None
@@ -156,6 +161,8 @@ def evolve(state: Application, event: e.Event) -> Application:
             return _with(state, known=True, deleted=True)
         case e.CandidateChanged(candidate_id=candidate_id):
             return _with(state, candidate_id=candidate_id)
+        case e.CandidateErased():
+            return _with(state, erased=True)
         case e.CandidateAnonymized() | e.RulesJudged():
             return state
         case e.FactNoted(activity_at=activity_at):

@@ -15,7 +15,7 @@ from trellis.common.contracts import outcomes as o
 from trellis.common.contracts.facts import ApplicationSnapshot, ApplicationStatus, FoundBy
 from trellis.common.contracts.identifiers import ApplicationId, AssessmentId, CandidateId, CommandId, Visit, command_id
 from trellis.workflow.domain import events as e
-from trellis.workflow.domain.application import Application, StageVisit, fold, latest
+from trellis.workflow.domain.application import ERASED, Application, StageVisit, fold, latest
 from trellis.workflow.domain.entering import Entry, accept, adopt, enter, enter_untold
 from trellis.workflow.domain.judging import judge_result, judge_stage_entry
 from trellis.workflow.domain.ordering import obey
@@ -51,6 +51,7 @@ Input = (
     | f.CandidateMerged
     | f.CandidateDeleted
     | f.CandidateAnonymized
+    | f.CandidateErased
     | f.EntryAccepted
     | f.InviteOrdered
     | o.CommandSettled
@@ -106,6 +107,8 @@ def decide(state: Application, message: Message, workflows: Workflows) -> list[e
             return _merged(state, into)
         case f.CandidateAnonymized(fields=fields):
             return [e.CandidateAnonymized(fields=tuple(sorted(fields)))] if state.known and not state.deleted else []
+        case f.CandidateErased():
+            return [e.CandidateErased()] if state.known and not state.erased and not state.deleted else []
         case f.CandidateUpdated():
             return []
         case f.EntryAccepted(visit=visit):
@@ -475,6 +478,8 @@ def _completed(state: Application, result: o.AssessmentCompleted, workflows: Wor
 def _why_unused(state: Application, visit: Visit, assessment: AssessmentId) -> str | None:
     if state.deleted:
         return "the application was deleted"
+    if state.erased:
+        return ERASED
     if state.status is not ApplicationStatus.ACTIVE:
         return f"the application is {state.status.value}; the result is held and shown"
     if state.visit is None or state.visit.name != visit:

@@ -122,6 +122,11 @@ class CandidateAnonymized:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CandidateErased:
+    """A person ordered that nothing is kept of the candidate: from now on nothing is asked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FactNoted:
     """A fact that changed nothing, and why: late, or for the record.
 
@@ -343,6 +348,7 @@ Event = (
     | ApplicationDeleted
     | CandidateChanged
     | CandidateAnonymized
+    | CandidateErased
     | FactNoted
     | RulesJudged
     | InviteRequested

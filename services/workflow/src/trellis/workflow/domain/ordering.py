@@ -11,7 +11,7 @@ from trellis.common.contracts.identifiers import AssessmentId, CommandId, comman
 from trellis.common.contracts.outcomes import OutcomeState
 from trellis.workflow.domain import events as e
 from trellis.workflow.domain import rules as r
-from trellis.workflow.domain.application import Application, StageVisit
+from trellis.workflow.domain.application import ERASED, Application, StageVisit
 
 
 def obey(state: Application, order: InviteOrdered, workflows: r.Workflows) -> list[e.Event]:
@@ -35,6 +35,8 @@ def _carried_out(state: Application, order: InviteOrdered, workflows: r.Workflow
     visit = state.visit
     if state.deleted:
         return "the application was deleted"
+    if state.erased:
+        return ERASED
     if state.status is not ApplicationStatus.ACTIVE:
         return f"the application is {state.status.value}"
     if visit is None or visit.name != order.visit:

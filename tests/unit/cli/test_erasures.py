@@ -1,0 +1,78 @@
+"""The journal of erasures as a file: read strictly, nothing of a wrong line repeated; and what a restore still waits for."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from trellis.cli import asking, main
+from trellis.cli.erasures import Erased, journal_of, kept_lines
+from trellis.cli.restoring import restoration_lines
+from trellis.common.errors import InputError
+
+LINE = '{"account":"acme","candidate":100,"when":"2026-11-24T09:00:00+00:00","why":"by_hand"}'
+KEPT: dict[str, Any] = {
+    "why": None, "merged_into": None, "invite_count": 2, "address_count": 1, "report_count": 3, "open_count": 4
+}  # fmt: skip
+
+
+def test_a_journal_is_read_line_by_line() -> None:
+    (one, other) = journal_of([LINE, "", "  \n", LINE.replace("100", "7").replace("by_hand", "deleted")])
+    assert (one.account, one.candidate, one.why) == ("acme", 100, "by_hand")
+    assert (other.candidate, other.why) == (7, "deleted")
+    assert journal_of([one.model_dump_json()]) == [one]
+    assert Erased.model_fields.keys() == {"account", "candidate", "when", "why"}
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["jane@mail.example", LINE.replace("100", '"jane"'), LINE.replace("acme", "Jane Doe"), LINE.replace("by_hand", "jane"),
+     LINE.replace("}", ',"name":"jane"}'), LINE.replace("+00:00", ""), LINE.replace("100", "0")],
+)  # fmt: skip
+def test_a_line_that_is_none_is_named_and_not_repeated(line: str) -> None:
+    with pytest.raises(InputError) as raised:
+        journal_of([LINE, line])
+    assert "line 2" in str(raised.value)
+    assert "jane" not in str(raised.value).lower()
+
+
+def test_what_is_kept_is_told_before_the_order() -> None:
+    assert kept_lines(100, KEPT) == [
+        "candidate 100: not erased",
+        "  invites  2, 1 with an address",
+        "  reports  3",
+        "  open     4 effects are to be done or decided",
+    ]
+    assert kept_lines(100, KEPT | {"why": "by_hand"})[0] == "candidate 100: erased by hand"
+
+
+@pytest.mark.parametrize(
+    ("replayed", "said", "ends"), [(False, (), False), (False, ("--without-erasures",), True), (True, (), True)]
+)
+def test_a_restore_does_not_end_before_the_erasures_were_applied_again(
+    monkeypatch: pytest.MonkeyPatch, replayed: bool, said: tuple[str, ...], ends: bool
+) -> None:
+    found = {"services": {}, "is_on": True, "not_compared": [], "erasures_replayed": replayed}
+    ended: list[str] = []
+
+    async def end(_clients: Any, by: str) -> None:
+        ended.append(by)
+
+    async def state(_clients: Any) -> dict[str, Any]:
+        return found
+
+    monkeypatch.setattr(asking, "end_restoration", end)
+    monkeypatch.setattr(asking, "restoration", state)
+    monkeypatch.setattr(main, "_with_clients", lambda question: _run(question), raising=False)
+    monkeypatch.setattr(main, "with_clients", lambda question: _run(question), raising=False)
+    outcome = CliRunner().invoke(main.cli, ["restored", "end", "--yes", *said])
+    assert (outcome.exit_code == 0, bool(ended)) == (ends, ends)
+    assert ("erasures replay" in outcome.output) is not replayed
+    assert any("erasures" in line for line in restoration_lines(found)) is not replayed
+
+
+def _run(question: Any) -> Any:
+    return asyncio.run(question(None))
