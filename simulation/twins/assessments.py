@@ -13,7 +13,7 @@ from simulation.twins.people import is_address_erased, is_erased, sealed_under, 
 from trellis.assessments.adapters.coderbyte import Organization, RawReport
 from trellis.assessments.adapters.invite_links import InviteLink
 from trellis.assessments.adapters.invite_store import AttachedInvite, NewInvite, StoredInvite
-from trellis.assessments.adapters.result_store import DueReading, StoredResult
+from trellis.assessments.adapters.result_store import DueReading, RecentResult, StoredResult
 from trellis.assessments.adapters.signal_store import UnmatchedSignal
 from trellis.assessments.domain.correlation import KnownInvite, Progress
 from trellis.assessments.domain.polling import NextReading
@@ -374,6 +374,36 @@ class MemoryResults:
             row for (ident, _), row in opened.rows("result") if (ident, row["invite"].account) == (command, account)
         ]
         return max(rows, key=lambda row: row["stored"].version)["stored"] if rows else None
+
+    async def recent(
+        self,
+        connection: Connection,
+        account: AccountId,
+        candidate: CandidateId,
+        assessment: AssessmentId,
+        within: timedelta,
+    ) -> RecentResult | None:
+        """See `Results.recent`."""
+        opened = tx(connection)
+        await opened.statement("recent result")
+        wanted, found = (account, candidate, assessment), list[tuple[StoredResult, StoredInvite]]()
+        for _, row in opened.rows("result"):
+            invite, stored = row["invite"], row["stored"]
+            follows = opened.get("invite", invite.command_id)
+            is_own = follows is not None and follows["follows"] is None and row["published"]
+            is_wanted = (invite.account, invite.candidate_id, invite.assessment_id) == wanted
+            if is_own and is_wanted and stored.completed_at > opened.now - within:
+                found.append((stored, invite))
+        if not found:
+            return None
+        stored, invite = max(found, key=lambda item: (item[0].completed_at, item[0].version))
+        return RecentResult(
+            command_id=invite.command_id,
+            application_id=invite.application_id,
+            visit=invite.visit,
+            age=opened.now - stored.completed_at,
+            stored=stored,
+        )
 
     async def keep(
         self,

@@ -619,6 +619,29 @@ class TestSignalsAndPeople:
         assert (await kept.run(kept.signals, "find", ACME, ident)).attached_to == 1
         assert await kept.run(kept.signals, "counts") == {}
 
+    async def test_the_newest_result_of_a_candidate_is_recent_until_it_is_too_old(self, kept: Kept) -> None:
+        async def recent(within: timedelta = LATER, candidate: CandidateId = JANE, account: AccountId = ACME) -> Any:
+            return await kept.run(kept.results, "recent", account, candidate, TEST, within)
+
+        now = datetime.now(UTC)
+        first, second = await kept.prepare(invite()), await kept.prepare(invite(2))
+        follower = await kept.prepare(invite(3, follows=first.command_id, follow_kind="earlier"))
+        assert await recent() is None
+        for new, minutes, published in ((first, 50, True), (second, 40, True), (follower, 10, True)):
+            at = now - timedelta(minutes=minutes)
+            await kept.run(
+                kept.results, "keep", await kept.stored(new), 1, GOOD, None, completed_at=at, published=published
+            )
+        held = await kept.prepare(invite(4))
+        await kept.run(kept.results, "keep", await kept.stored(held), 1, GOOD, None, completed_at=now, published=False)
+        found = await recent()
+        assert (found.command_id, found.application_id, found.visit) == (second.command_id, 2, "n1")
+        assert (found.stored.version, found.stored.result) == (1, GOOD)
+        assert timedelta(minutes=40) <= found.age < timedelta(minutes=41)
+        assert await recent(timedelta(minutes=39)) is None
+        assert await recent(candidate=JOHN) is None
+        assert await recent(account=GLOBEX) is None
+
     async def test_an_unmatched_signal_is_kept_once(self, kept: Kept) -> None:
         ident = uuid4()
         for account, name in ((ACME, ident), (ACME, ident), (ACME, uuid4()), (GLOBEX, uuid4())):

@@ -11,10 +11,10 @@ from typing import Final
 
 from trellis.assessments.adapters.coderbyte import TOTAL_SECONDS, CredentialError, Organization
 from trellis.assessments.adapters.gatekeeper import Gatekeeper
-from trellis.assessments.adapters.invite_store import FollowKind, NewInvite
+from trellis.assessments.adapters.invite_store import NewInvite
 from trellis.assessments.baseline import Baseline
 from trellis.assessments.domain import correlation
-from trellis.assessments.domain.correlation import KnownInvite, Standing
+from trellis.assessments.domain.correlation import Standing
 from trellis.assessments.domain.invites import (
     Assessment,
     Invitable,
@@ -27,6 +27,7 @@ from trellis.assessments.domain.invites import (
 )
 from trellis.assessments.domain.options import Reinvite
 from trellis.assessments.erasing import WITHDRAWN
+from trellis.assessments.following import Following
 from trellis.assessments.gateway import VENDOR, Gateway
 from trellis.assessments.results import ResultPublisher
 from trellis.assessments.rows import Person, command_of, new_invite, still_known
@@ -104,6 +105,7 @@ class InviteEffect:
         self._keyring = keyring
         self._clock = clock
         self._baseline = Baseline(gateway, keyring)
+        self._following = Following(database=database, ledger=ledger, publisher=publisher, clock=clock)
 
     # -- before
 
@@ -154,6 +156,8 @@ class InviteEffect:
             standing = await self._standing(connection, organization, intent, person.address_hash)
         hashed = person.address_hash
         doubted = stored is not None and stored.doubted
+        if not doubted and (taken := await self._following.reuse(organization, intent, person)):
+            return taken
         if not isinstance(standing, correlation.Go) and not doubted:
             return await self._stand_back(intent, person, standing)
         chosen = await self._choose(organization, command, until)
@@ -240,10 +244,10 @@ class InviteEffect:
     async def _stand_back(self, intent: Intent, person: Person, standing: Standing) -> Preparation:
         match standing:
             case correlation.InvitedBefore(earlier=earlier, reason=reason):
-                await self._use_earlier(intent, person, earlier)
+                await self._following.use_earlier(intent, person, earlier)
                 return Overtaken(reason=f"{reason} (visit {earlier.visit})")
             case correlation.WaitsFor(rival=rival):
-                if not await self._follow(intent, person, rival, "shared"):
+                if not await self._following.follow(intent, person, rival.command_id, "shared"):
                     return Overtaken(reason=WITHDRAWN)
                 reason = (
                     f"the same person has an open invite to this assessment for application {rival.application_id}; "
@@ -257,26 +261,6 @@ class InviteEffect:
                 )
             case correlation.Leaving() | correlation.Go():
                 return Later(reason="another invite of this application is just leaving", wait=timedelta(seconds=2))
-
-    async def _follow(self, intent: Intent, person: Person, other: KnownInvite, kind: FollowKind) -> bool:
-        async with self._database.transaction() as connection:
-            return await self._invites.prepare(connection, new_invite(intent, person, follows=other, kind=kind))
-
-    async def _use_earlier(self, intent: Intent, person: Person, earlier: KnownInvite) -> None:
-        """Let the earlier invite's result, now or when it comes, stand for a new visit to the same stage."""
-        if earlier.stage_id != command_of(intent).stage_id:
-            return
-        if not await self._follow(intent, person, earlier, "earlier"):
-            return
-        results = self._publisher.results
-        async with self._database.transaction() as connection:
-            own = await self._invites.find(connection, intent.account, intent.id)
-            stored = await results.latest(connection, intent.account, earlier.command_id)
-            source = await self._invites.find(connection, intent.account, earlier.command_id)
-            if own is None or stored is None or source is None:
-                return
-            raw = await results.open_report(connection, intent.account, source.candidate_id, source.command_id, stored)
-            await self._publisher.repeat(connection, own, stored, raw, self._clock.now())
 
     # -- the request
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
+from uuid import UUID
 
 from trellis.assessments.adapters.invite_store import FollowKind, NewInvite, StoredInvite
-from trellis.assessments.domain.correlation import KnownInvite
 from trellis.common.contracts.commands import SendInvite
 from trellis.common.contracts.identifiers import CandidateId
 from trellis.common.ledger.effects import Intent
@@ -44,7 +44,7 @@ def new_invite(
     intent: Intent,
     whom: Person,
     *,
-    follows: KnownInvite | None = None,
+    follows: UUID | None = None,
     kind: FollowKind | None = None,
     poll_after: timedelta | None = None,
 ) -> NewInvite:
@@ -62,7 +62,7 @@ def new_invite(
         address=whom.address,
         address_hash=whom.address_hash,
         seen_at=whom.seen_at,
-        follows=None if follows is None else follows.command_id,
+        follows=follows,
         follow_kind=kind,
         poll_after=poll_after,
     )

@@ -11,7 +11,7 @@ from trellis.assessments.adapters.coderbyte import Organization, RawReport
 from trellis.assessments.adapters.invite_links import InviteLink
 from trellis.assessments.adapters.invite_store import AttachedInvite, NewInvite, StoredInvite
 from trellis.assessments.adapters.people_store import Erased
-from trellis.assessments.adapters.result_store import DueReading, StoredResult
+from trellis.assessments.adapters.result_store import DueReading, RecentResult, StoredResult
 from trellis.assessments.adapters.signal_store import UnmatchedSignal
 from trellis.assessments.domain.correlation import KnownInvite, Progress
 from trellis.assessments.domain.polling import NextReading
@@ -120,6 +120,16 @@ class Results(Protocol):
 
     async def latest(self, connection: Connection, account: AccountId, command: UUID) -> StoredResult | None:
         """Return the newest version of an invite's result."""
+
+    async def recent(
+        self,
+        connection: Connection,
+        account: AccountId,
+        candidate: CandidateId,
+        assessment: AssessmentId,
+        within: timedelta,
+    ) -> RecentResult | None:
+        """Return the candidate's newest result of *assessment* that is younger than *within*, of any application."""
 
     async def keep(
         self,

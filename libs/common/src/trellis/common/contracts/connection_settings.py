@@ -132,6 +132,13 @@ CODERBYTE: Final = (
     _number("lookup.second_read_s", _A, 30, "how long after a first look-up of an invite is the second?"),
     _choice("report.pick_attempt", _A, ("latest", "first", "best"), "which attempt counts?"),
     _choice("result.on_collision", _A, ("all_open", "newest", "hold"), "one person, one assessment, two applications"),
+    Setting(
+        "result.reuse_within",
+        _A,
+        None,
+        {"type": ["number", "null"], "exclusiveMinimum": 0},
+        "how old may a candidate's result of the same assessment be to be taken instead of an invite? null: none is",
+    ),
     _choice("report.time_taken_unit", _A, ("minutes", "seconds"), "the unit of time_taken"),
     _number("report.score_scale", _A, 100, "the highest score", 1),
     Setting(

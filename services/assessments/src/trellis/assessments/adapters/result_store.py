@@ -46,6 +46,21 @@ class StoredResult:
     report: bytes | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecentResult:
+    """A candidate's result that may stand for another invite.
+
+    Attributes:
+        age: How long ago it was completed, by the database's clock.
+    """
+
+    command_id: UUID
+    application_id: ApplicationId
+    visit: Visit
+    age: timedelta
+    stored: StoredResult
+
+
 class ResultStore:
     """Leases readings and keeps results."""
 
@@ -162,6 +177,41 @@ class ResultStore:
             return None
         return StoredResult(
             version=row["version"], completed_at=row["completed_at"], report=row["report"], result=_result(row)
+        )
+
+    async def recent(
+        self,
+        connection: Connection,
+        account: AccountId,
+        candidate: CandidateId,
+        assessment: AssessmentId,
+        within: timedelta,
+    ) -> RecentResult | None:
+        """Return the candidate's newest result of *assessment* that is younger than *within*, of any application.
+
+        What stands for an invite that was not sent itself, or is held since a person gave its invite up, is none.
+        """
+        row = await connection.fetchrow(
+            "select r.command_id, r.application_id, r.visit, r.version, r.completed_at, r.report, "
+            f"clock_timestamp() - r.completed_at as age, {', '.join(f'r.{name}' for name in _RESULT.split(', '))} "
+            "from result r join invite v on v.command_id = r.command_id where r.account_id = $1 "
+            "and r.candidate_id = $2 and r.assessment_id = $3 and r.published and v.follows is null "
+            "and r.completed_at > clock_timestamp() - $4::interval order by r.completed_at desc, r.version desc limit 1",
+            account,
+            candidate,
+            assessment,
+            within,
+        )
+        if row is None:
+            return None
+        return RecentResult(
+            command_id=row["command_id"],
+            application_id=ApplicationId(row["application_id"]),
+            visit=Visit(row["visit"]),
+            age=row["age"],
+            stored=StoredResult(
+                version=row["version"], completed_at=row["completed_at"], report=row["report"], result=_result(row)
+            ),
         )
 
     async def keep(

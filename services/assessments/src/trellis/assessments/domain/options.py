@@ -106,6 +106,7 @@ class Options:
         invites_per_hour: Most invites an hour; None is no cap.
         credential_retry: How soon a rejected credential is tried again.
         second_read: Between the two readings that prove an invite absent.
+        reuse_within: How old a candidate's result may be to be taken instead of an invite; None takes none.
         score_scale: What a full score is worth in a report.
         include_report_link: Whether notes may carry the report's link, which anyone can open who has it.
     """
@@ -128,6 +129,7 @@ class Options:
     invites_per_hour: int | None = None
     credential_retry: timedelta = timedelta(seconds=60)
     second_read: timedelta = timedelta(seconds=30)
+    reuse_within: timedelta | None = None
     include_report_link: bool = True
 
 
@@ -170,8 +172,15 @@ def _count(value: Value) -> Value:
 
 def _cap(value: Value) -> Value:
     if value is None:
-        return _NO_CAP
+        return _NOTHING
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 1 else None
+
+
+def _age(value: Value) -> Value:
+    number = _number(value)
+    if value is None:
+        return _NOTHING
+    return timedelta(seconds=number) if number is not None and 0 < number <= 315_360_000 else None
 
 
 def _schedule(value: Value) -> Value:
@@ -196,7 +205,7 @@ def _unbuilt(value: Value) -> Value:
     return False if value is False else None
 
 
-_NO_CAP: Final = object()
+_NOTHING: Final = object()
 _NOT_OURS: Final = ""
 
 # name -> (field of Options, or `paths.FIELD`, or nothing when another service acts on it; reader; expected)
@@ -218,6 +227,7 @@ _TABLE: Final[dict[str, tuple[str, Callable[[Value], Value], str]]] = {
     "report.score_scale": ("score_scale", _positive, "a number above 0"),
     "report.poll_schedule": ("poll_schedule", _schedule, "a list of 1 to 500 waits in seconds, each 0 or more"),
     "result.on_collision": ("on_collision", *_choice(OnCollision)),
+    "result.reuse_within": ("reuse_within", _age, "null for never, or seconds, more than 0"),
     "rate.max_per_second": ("max_per_second", _positive, "a number above 0"),
     "rate.concurrency": ("concurrency", _count, "a whole number from 1 to 1000"),
     "cap.invites_per_hour": ("invites_per_hour", _cap, "null for no cap, or a whole number from 1"),
@@ -251,5 +261,5 @@ def parse(settings: Mapping[str, Value]) -> Options:
         if field.startswith("paths."):
             paths[field.removeprefix("paths.")] = found
         elif field != _NOT_OURS:
-            options = replace(options, **{field: None if found is _NO_CAP else found})  # type: ignore[arg-type]
+            options = replace(options, **{field: None if found is _NOTHING else found})  # type: ignore[arg-type]
     return replace(options, paths=replace(options.paths, **paths)) if paths else options  # type: ignore[arg-type]
