@@ -193,6 +193,13 @@ async def test_a_candidates_addresses_are_shown(world: World) -> None:
     assert view.can_email and not view.private
 
 
+async def test_a_candidates_tags_are_shown(world: World) -> None:
+    person, other = await world.apply(), await world.apply()
+    await world.tag(person, "No Trellis")
+    seen = await world.harvest.candidates([person.candidate, other.candidate])
+    assert (seen[person.candidate].tags, seen[other.candidate].tags) == (("No Trellis",), ())
+
+
 async def test_a_deleted_application_is_gone_and_one_of_a_confidential_job_is_hidden(world: World) -> None:
     deleted, hidden, there = await world.apply(), await world.apply_on_hidden_job(), await world.apply()
     await world.delete(deleted)

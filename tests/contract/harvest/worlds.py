@@ -49,6 +49,7 @@ class World(Protocol):
     async def delete_stage(self, name: str) -> None: ...
     async def write_note(self, person: Person, body: str) -> None: ...
     async def write_note_through_v1(self, person: Person, body: str) -> int: ...
+    async def tag(self, person: Person, tag: str) -> None: ...
     async def drop_site_admin(self) -> None: ...
     async def apply_on_hidden_job(self) -> Person: ...
     async def reject_credential(self) -> None: ...
@@ -88,6 +89,10 @@ class TwinWorld:
 
     async def write_note_through_v1(self, person: Person, body: str) -> int:
         return self.harvest.note_through_v1(person.candidate, SERVICE_USER, body).id
+
+    async def tag(self, person: Person, tag: str) -> None:
+        candidate = self.harvest.people[person.candidate]
+        self.harvest.people[person.candidate] = replace(candidate, tags=(*candidate.tags, tag))
 
     async def drop_site_admin(self) -> None:
         self.harvest.is_blind = True
@@ -191,6 +196,9 @@ class SandboxWorld:
         path = f"candidates/{person.candidate}/activity_feed/notes"
         note = {"user_id": self.service_user, "body": body, "visibility": "public"}
         return int((await self.sandbox.v1("POST", path, json=note)).json["id"])
+
+    async def tag(self, person: Person, tag: str) -> None:
+        await self.sandbox.act("add_tag", candidate_id=person.candidate, tag=tag)
 
     async def drop_site_admin(self) -> None:
         await self.sandbox.switch("list.non_admin", "empty")

@@ -52,6 +52,16 @@ def test_an_account_may_allow_private_candidates() -> None:
     assert isinstance(judge(person(private=True), allow_private=True), Blocked)
 
 
+def test_a_recruiters_tag_keeps_trellis_off_whatever_else_is_there() -> None:
+    tagged = person(HOME, tags=("vip", " no  TRELLIS"))
+    said = judge(tagged, allow_private=True, keep_off="No Trellis")
+    assert said == Overtaken(reason="a recruiter's tag keeps Trellis off")
+    assert isinstance(judge(tagged, allow_private=True), Invitable)
+    assert isinstance(
+        judge(person(HOME, tags=("no trellis please",)), allow_private=True, keep_off="no trellis"), Invitable
+    )
+
+
 @pytest.mark.parametrize(
     "reading",
     [shown(CALL), shown(ONSITE), shown(status=ApplicationStatus.REJECTED), shown(None, prospect=True), Missing.GONE],

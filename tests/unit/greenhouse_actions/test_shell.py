@@ -18,6 +18,7 @@ from trellis.common.contracts.identifiers import AccountId, ApplicationId, Candi
 from trellis.common.errors import TransientError
 from trellis.common.ledger.effects import (
     Accepted,
+    Blocked,
     CannotTell,
     Found,
     Later,
@@ -291,3 +292,56 @@ async def test_a_note_names_whom_the_application_shows_and_reads_no_candidate(
     assert said.resolved["candidate_id"] == greenhouse.harvest.truth[one.application_id].candidate_id
     assert greenhouse.harvest.readings == 1
     assert isinstance(await notes.send(one, said.request), Succeeded)
+
+
+def _counted(greenhouse: FakeHarvests) -> list[object]:
+    """Count the readings of candidates from now on."""
+    asked: list[object] = []
+    read = greenhouse.harvest.candidates
+
+    async def counted(ids: Any) -> Any:
+        asked.append(ids)
+        return await read(ids)
+
+    greenhouse.harvest.candidates = counted  # type: ignore[method-assign]
+    return asked
+
+
+async def test_a_recruiters_tag_keeps_notes_and_moves_off_with_one_reading_of_the_candidate_for_both() -> None:
+    greenhouse, reader = FakeHarvests(**{"keep_off.tag": "no trellis"}), Reader()
+    notes = NoteEffect(greenhouse, NoMoves(), NoAnonymizations(), SlowLinks(), NoPauses(), reader)
+    moves = MoveEffect(greenhouse, NoCache(), NoPauses(), reader)
+    one = row(greenhouse, note)
+    view = greenhouse.harvest.truth[one.application_id]
+    two = intent(
+        move(application_id=view.id, candidate_id=view.candidate_id, job_id=view.job_id, from_stage_id=view.stage_id),
+        application_id=view.id,
+        attempt=0,
+    )
+    candidate = greenhouse.harvest.people[view.candidate_id]
+    greenhouse.harvest.people[view.candidate_id] = replace(candidate, tags=("No Trellis",))
+    asked = _counted(greenhouse)
+    for effect, item in ((notes, one), (moves, two)):
+        assert (await effect.prepare(ACME, [item]))[item.id] == Overtaken(reason="a recruiter's tag keeps Trellis off")
+    assert len(asked) == 1
+
+
+async def test_whose_tags_are_not_shown_is_left_to_a_person() -> None:
+    greenhouse = FakeHarvests(**{"keep_off.tag": "no trellis"})
+    notes = NoteEffect(greenhouse, NoMoves(), NoAnonymizations(), SlowLinks(), NoPauses(), Reader())
+    one = row(greenhouse, note)
+    greenhouse.harvest.people.clear()
+    said = (await notes.prepare(ACME, [one]))[one.id]
+    assert isinstance(said, Blocked) and "keep_off.tag" in said.remedy
+
+
+async def test_another_tag_keeps_nobody_off_and_without_the_setting_no_tag_is_read(greenhouse: FakeHarvests) -> None:
+    tagging = FakeHarvests(**{"keep_off.tag": "no trellis"})
+    for world, readings in ((tagging, 1), (greenhouse, 0)):
+        moves = MoveEffect(world, NoCache(), NoPauses(), Reader())
+        one = row(world, move)
+        people = world.harvest.people
+        people.update({ident: replace(view, tags=("vip",)) for ident, view in people.items()})
+        asked = _counted(world)
+        assert isinstance(await ready(moves, one), Ready)
+        assert len(asked) == readings

@@ -77,6 +77,8 @@ class ConnectionSettings(BaseModel):
     """How long after a reading that does not show a write the second one is made."""
     invite_allow_private: bool = Field(default=False, alias="invite.allow_private")
     """Invite private candidates and those whom Greenhouse says not to e-mail."""
+    keep_off_tag: str | None = Field(default=None, min_length=1, max_length=200, alias="keep_off.tag")
+    """The tag of a candidate by which a recruiter keeps Trellis off; None looks at no tags."""
     hook_stage_match: str = Field(default="id_then_name", alias="hook.stage_match")
     """Used by the edge, like all of `hook.`; kept here because the account states it here."""
     hook_new_application_is_entry: bool = Field(default=True, alias="hook.new_application_is_entry")

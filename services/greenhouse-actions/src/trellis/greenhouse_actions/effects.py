@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
@@ -54,6 +54,7 @@ from trellis.greenhouse_actions.domain.stages import choose_target, knows
 from trellis.greenhouse_actions.links import ReportLinks
 from trellis.greenhouse_actions.pauses import Pauses, disproved_by
 from trellis.greenhouse_actions.reading import Reader, read_applications
+from trellis.greenhouse_actions.tags import Stopped
 
 log = structlog.get_logger()
 
@@ -102,6 +103,7 @@ class HarvestEffect:
         self._looked_up = disproved_by(Route.APPLICATIONS, lists[1])
         self._accepted: dict[AccountId, float] = {}
         self._paid: dict[AccountId, float] = {}
+        self._tags = reader.tags
 
     async def prepare(self, account: AccountId, intents: Sequence[Intent]) -> Mapping[CommandId, Preparation]:
         """See `Effect.prepare`."""
@@ -128,6 +130,13 @@ class HarvestEffect:
 
         wanted = {command.application_id: command.job_id for command in commands}
         return await self._reader.read(connected, wanted, with_visits=with_visits, allow=allow)
+
+    async def _stopped(self, connected: Connected, people: Sequence[CandidateId]) -> Stopped:
+        """Return whom a recruiter's tag keeps Trellis off; it costs a call only where the account has such a tag."""
+        stopped = await self._tags.stopped(connected, people)
+        if people and connected.connection.settings.keep_off_tag is not None:
+            await self._pauses.mended(connected.connection.account, disproved_by(Route.CANDIDATES))
+        return stopped
 
     async def reserve(self, intent: Intent) -> timedelta | None:
         """See `Effect.reserve`; one write was paid for with the readings."""
@@ -246,14 +255,21 @@ class NoteEffect(HarvestEffect):
                 said[intent.id] = checked
         # The application shows whose note it is, so that person is there: no reading of the candidate (docs/adr/0011).
         people = [view.candidate_id for _, view in standing]
+        stopped = await self._stopped(connected, people)
         anonymized = await self._candidates.notes_anonymized_at(account, people)
         for intent, view in standing:
             link = links[intent.id]
-            if cases.lost_to_anonymization(intent, anonymized.get(view.candidate_id)):
+            if view.candidate_id in stopped.reasons:
+                said[intent.id] = stopped.reasons[view.candidate_id]
+            elif cases.lost_to_anonymization(intent, anonymized.get(view.candidate_id)):
                 said[intent.id] = Overtaken(reason="the candidate was anonymised since; the note is not written again")
             else:
                 said[intent.id] = _ready(
-                    connected, _note(intent), view, readings.read_at, link if isinstance(link, str) else None
+                    connected,
+                    _note(intent),
+                    view,
+                    min(readings.read_at, stopped.read_at),
+                    link if isinstance(link, str) else None,
                 )
         return said
 
@@ -324,11 +340,17 @@ class MoveEffect(HarvestEffect):
         # The row of the present visit is told with the application; when it began is needed to know it again.
         with_visits = any(intent.retries > 0 or intent.command.visit.startswith("t") for intent in intents)
         readings = await self._read(connected, commands.values(), with_visits=with_visits)
+        stopped = await self._stopped(connected, [view.candidate_id for view in readings.applications.values()])
+        readings = replace(readings, read_at=min(readings.read_at, stopped.read_at))
         plans = _Plans(connected, self._stages)
-        return {
-            intent.id: await self._checked(connected, intent, commands[intent.id], readings, plans)
-            for intent in intents
-        }
+        said: dict[CommandId, Preparation] = {}
+        for intent in intents:
+            checked = await self._checked(connected, intent, commands[intent.id], readings, plans)
+            shown = readings.of(commands[intent.id].application_id)
+            if isinstance(checked, Ready) and isinstance(shown, ApplicationView):
+                checked = stopped.reasons.get(shown.candidate_id, checked)
+            said[intent.id] = checked
+        return said
 
     async def _checked(
         self, connected: Connected, intent: Intent, command: MoveApplication, readings: Readings, plans: _Plans

@@ -105,9 +105,13 @@ class Invites:
                 verdicts[item.application_id] = stood
         people = [view.candidate_id for view in standing.values()]
         candidates = await connected.harvest.candidates(people) if people else {}
-        allow_private = connected.connection.settings.invite_allow_private
+        settings = connected.connection.settings
         for ident, view in standing.items():
-            verdicts[ident] = judge(candidates.get(view.candidate_id), allow_private=allow_private)
+            verdicts[ident] = judge(
+                candidates.get(view.candidate_id),
+                allow_private=settings.invite_allow_private,
+                keep_off=settings.keep_off_tag,
+            )
         age = timedelta(seconds=time.monotonic() - readings.read_at)
         return InviteAnswer(read_age=age, verdicts=verdicts)
 

@@ -14,6 +14,7 @@ from trellis.common.errors import TransientError
 from trellis.common.ledger.effects import Unauthorized
 from trellis.greenhouse_actions.adapters.harvest import Connected, CredentialRejectedError, Harvest
 from trellis.greenhouse_actions.domain.readings import ApplicationView, Missing, Readings, StageRow
+from trellis.greenhouse_actions.tags import Tags
 
 BLIND: Final = Unauthorized(
     reason="the service user sees nothing in Greenhouse any more: it lost Site Admin",
@@ -46,6 +47,7 @@ class Reader:
         self._recent: dict[tuple[AccountId, ApplicationId], _Recent] = {}
         self._written: dict[tuple[AccountId, ApplicationId], float] = {}
         self._locks: dict[AccountId, asyncio.Lock] = {}
+        self.tags = Tags(SHARED_SECONDS)
 
     def written(self, account: AccountId, application: ApplicationId) -> None:
         """Share no reading of *application* that began before now: a write of ours leaves."""

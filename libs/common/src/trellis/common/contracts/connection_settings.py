@@ -100,6 +100,7 @@ GREENHOUSE: Final = (
     _number("reconcile.depth", _G, 86400, "how far back does the first comparison look?"),
     _number("rate.share", _G, 0.6, "which part of the rate limit is ours?", 0.05),
     _number("rate.start_limit", _G, 20, "calls a window until headers are seen", 1),
+    _text("keep_off.tag", _G, None, "which tag of a candidate keeps Trellis off all of their applications? null: none"),
     _bool("invite.allow_private", _G, False, "may private candidates and those not to be mailed be invited?"),
     _choice(
         "hook.stage_match",

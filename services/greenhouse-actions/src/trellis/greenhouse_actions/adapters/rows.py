@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, TypeAdapter, ValidationError
 
@@ -54,6 +54,12 @@ def status_of(word: str | None) -> ApplicationStatus:
 def addresses_of(rows: list[AddressRow] | None) -> tuple[Address, ...]:
     """Return the addresses in *rows* that are there."""
     return tuple(Address(value=row.value, type=row.type or "") for row in rows or [] if row.value)
+
+
+def tags_of(tags: Any) -> tuple[str, ...]:
+    """Return the tags that are words, or records with a name."""
+    names = [tag.get("name") if isinstance(tag, dict) else tag for tag in (tags if isinstance(tags, list) else [])]
+    return tuple(name for name in names if isinstance(name, str))
 
 
 def parsed(adapter: TypeAdapter[Parsed], body: bytes) -> Parsed:

@@ -5,13 +5,13 @@ Source: greenhouse fact sheet, sections 4 and 6.4.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from pydantic import TypeAdapter
 
 from trellis.common.contracts.facts import ApplicationStatus
 from trellis.common.contracts.identifiers import ApplicationId, CandidateId, JobId, StageId, UserId
-from trellis.greenhouse_actions.adapters.rows import AddressRow, Instant, Part, Row, addresses_of, status_of
+from trellis.greenhouse_actions.adapters.rows import AddressRow, Instant, Part, Row, addresses_of, status_of, tags_of
 from trellis.greenhouse_actions.domain.readings import ApplicationView, CandidateView, JobStage, NoteView
 
 
@@ -61,6 +61,7 @@ class CandidateRow(Row):
     email_addresses: list[AddressRow] | None = None
     is_private: bool | None = None
     can_email: bool | None = None
+    tags: Any = None
 
     def view(self) -> CandidateView:
         """Return it in our words."""
@@ -69,6 +70,7 @@ class CandidateRow(Row):
             addresses=addresses_of(self.email_addresses),
             private=bool(self.is_private),
             can_email=self.can_email is not False,
+            tags=tags_of(self.tags),
         )
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from trellis.common.contracts.identifiers import ApplicationId, CandidateId, JobId, StageId, StageRowId, UserId
-from trellis.greenhouse_actions.adapters.rows import AddressRow, Instant, Row, addresses_of, parsed, status_of
+from trellis.greenhouse_actions.adapters.rows import AddressRow, Instant, Row, addresses_of, parsed, status_of, tags_of
 from trellis.greenhouse_actions.domain.readings import (
     ApplicationView,
     CandidateView,
@@ -82,6 +82,7 @@ class CandidateRow(Row):
     email_addresses: list[AddressRow] | None = None
     private: bool | None = None
     can_email: bool | None = None
+    tags: Any = None
 
     def view(self) -> CandidateView:
         """Return it in our words."""
@@ -90,6 +91,7 @@ class CandidateRow(Row):
             addresses=addresses_of(self.email_addresses),
             private=bool(self.private),
             can_email=self.can_email is not False,
+            tags=tags_of(self.tags),
         )
 
 

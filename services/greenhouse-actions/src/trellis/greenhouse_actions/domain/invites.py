@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from trellis.common.contracts.identifiers import ApplicationId, CandidateId, StageId, Visit
 from trellis.common.ledger.effects import Blocked, Overtaken
 from trellis.greenhouse_actions.domain.effects import is_other_visit, stands_still
+from trellis.greenhouse_actions.domain.keeping_off import kept_off
 from trellis.greenhouse_actions.domain.readings import Address, ApplicationView, CandidateView, Missing
 
 MENDED_BY = "candidate.updated"
@@ -45,12 +46,15 @@ def still_there(asked: Asked, shown: ApplicationView | Missing) -> ApplicationVi
     return stood
 
 
-def judge(candidate: CandidateView | None, *, allow_private: bool) -> Invitable | Blocked:
+def judge(
+    candidate: CandidateView | None, *, allow_private: bool, keep_off: str | None = None
+) -> Invitable | Blocked | Overtaken:
     """Return the address to invite, or what is missing.
 
     Args:
         candidate: As just read; None when Greenhouse does not show the person.
         allow_private: The account lets private candidates and those who want no mail be invited.
+        keep_off: The tag by which a recruiter keeps Trellis off; None looks at no tags.
     """
     if candidate is None:
         return Blocked(
@@ -58,6 +62,9 @@ def judge(candidate: CandidateView | None, *, allow_private: bool) -> Invitable 
             remedy="give the service user the right to see private candidates, then redrive",
             mended_by=MENDED_BY,
         )
+    stopped = kept_off(candidate, keep_off)
+    if stopped is not None:
+        return stopped
     if candidate.private and not allow_private:
         return Blocked(
             reason="the candidate is private in Greenhouse",

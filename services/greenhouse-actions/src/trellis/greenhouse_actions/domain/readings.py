@@ -124,6 +124,7 @@ class CandidateView:
     addresses: tuple[Address, ...] = ()
     private: bool = False
     can_email: bool = True
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -119,6 +119,8 @@ def _why_not_again(state: Application, visit: StageVisit, assessment: Assessment
     known = state.commands[_ident(state, visit, Action.INVITE, assessment)]
     if (visit.name, assessment) in state.withdrawn:
         return "its invite to this assessment was withdrawn, and one is sent at most once a stage visit"
+    if known.state in (OutcomeState.REFUSED, OutcomeState.SUPERSEDED):
+        return "its invite of this stage visit came to nothing, as its story tells; another visit may be invited anew"
     if known.state is OutcomeState.PARKED:
         return "its invite to this assessment is parked: `trellis parked redrive` sends it"
     return "it was invited to this assessment in this stage visit already, which is done at most once"
