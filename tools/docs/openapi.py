@@ -11,6 +11,7 @@ from aiohttp import web
 from pydantic import BaseModel
 
 from trellis.assessments import internal_api as assessments
+from trellis.assessments.erasure_api import ErasureApi
 from trellis.common.ledger.api import LedgerApi
 from trellis.common.runtime.health import Health, admin_app
 from trellis.common.runtime.keyring import Keyring
@@ -29,6 +30,7 @@ _ADMIN: Final = ("/health/", "/metrics")
 _PARAMETERS: Final[dict[str, Json]] = {
     "account": {"type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,62}$", "description": "the tenant"},
     "application": {"type": "integer", "minimum": 1, "description": "Greenhouse's id of the application"},
+    "candidate": {"type": "integer", "minimum": 1, "description": "Greenhouse's id of the candidate"},
     "endpoint_token": {"type": "string", "description": "unguessable; `trellis endpoints` prints the whole address"},
     "id": {"type": "string", "description": "of what stands before it in the path"},
     "order": {"enum": ["confirm", "redrive", "drop"]},
@@ -84,6 +86,7 @@ def _applications() -> dict[str, web.Application]:
     }
     for app in others.values():
         add_findings(app, _empty(Watch))
+    _empty(ErasureApi).add_routes(others["assessments"])
     served = {"ingest": ingest, **others}
     for app in served.values():
         app.add_routes(_admin_routes())
@@ -146,8 +149,8 @@ def _operation(path: str, handler: Callable[..., Any], schemas: Json) -> Json:
         for name in re.findall(r"{([\w-]+)}", path)
     ]
     parameters += [
-        {"name": name, "in": "query", "required": optional is None, "schema": {"type": "string"}}
-        for name, optional in _queries(code)
+        {"name": name, "in": "query", "required": required, "schema": {"type": "string"}}
+        for name, required in _queries(code)
     ]
     if parameters:
         operation["parameters"] = parameters
@@ -167,10 +170,10 @@ def _operation(path: str, handler: Callable[..., Any], schemas: Json) -> Json:
     return operation
 
 
-def _queries(code: str) -> list[tuple[str, str | None]]:
-    """Return each query parameter that *code* reads; with a text where it may be left out."""
-    found = re.findall(r'request\.query\.get\("(\w+)"(, "")?\)', code)
-    return [(name, None if default else "optional") for name, default in found]
+def _queries(code: str) -> list[tuple[str, bool]]:
+    """Return each query parameter that *code* reads, and whether it must be there: what is empty without is refused."""
+    found = re.findall(r'request\.query\.get\("(\w+)"(?:, (.+?))?\)', code)
+    return [(name, default == '""') for name, default in found]
 
 
 def _body_model(handler: Callable[..., Any], depth: int = 2) -> type[BaseModel] | None:

@@ -257,7 +257,7 @@ class Walk:
             "assessment_id": TEST, "address_hash": self.address_hash, "settings": "{}", "scope": "account",
             "name": "", "vendor": "coderbyte", "progress": "invited", "kind": "completed", "integrity": "none", "version": 1, "report": await self._report(),
             "subject": f"candidate:{CANDIDATE}", "acting_user": "", "fields": "[]", "assessment_name": MARK, "reason": MARK, "stages": "[]", "known_attempts": [],
-            "sealed_body_id": self.body_id, "into_candidate_id": 8009,
+            "sealed_body_id": self.body_id, "into_candidate_id": 8009, "ordinal": 0,
         }  # fmt: skip
         for running in self.installation.services.values():
             schema = running.service.schema
