@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from uuid import uuid4
 
 import pytest
-from tests.fakes.histories import APPLICATION, CODING, OFFER, ShownHistory, at, entered, result, snapshot
+from tests.fakes.histories import APPLICATION, CODING, OFFER, TEST, ShownHistory, at, entered, result, settled, snapshot
 
 from trellis.common.contracts import facts as f
 from trellis.common.contracts import outcomes as o
 from trellis.common.contracts.commands import Action, ShowStanding, Standing
 from trellis.common.contracts.facts import ApplicationStatus
+from trellis.common.contracts.identifiers import Visit
 from trellis.common.contracts.outcomes import OutcomeState
 from trellis.workflow.domain import events as e
 from trellis.workflow.domain.outgoing import commands_for
@@ -137,6 +139,24 @@ def test_what_a_person_took_back_or_excused_is_not_shown() -> None:
     assert history.shown == (Standing.STARTED, "")
     assert standing_of(replace(history.state, withdrawn=frozenset({key}))) == (None, "")
     assert standing_of(replace(history.state, excused=frozenset({key[0]}))) == (None, "")
+
+
+@pytest.mark.parametrize("state", [OutcomeState.REFUSED, OutcomeState.DONE])
+def test_what_came_of_a_persons_order_is_no_problem_of_the_application(state: OutcomeState) -> None:
+    history = invited()
+    history.settle(Action.INVITE, OutcomeState.DONE)
+    order = f.InviteOrdered(
+        order_id=uuid4(),
+        application_id=APPLICATION,
+        visit=Visit("n1"),
+        order=f.Order.ATTACH,
+        assessment_id=TEST,
+        signal_id=uuid4(),
+    )
+    asked = history.tell(order)[-1]
+    assert isinstance(asked, e.AttachRequested)
+    history.tell(settled(asked.command_id, Action.ATTACH, state))
+    assert history.shown == (Standing.INVITED, "")
 
 
 def test_a_message_that_changes_nothing_of_it_tells_nothing() -> None:

@@ -51,7 +51,7 @@ def standing_of(state: Application) -> tuple[Standing | None, str]:
     commands = [
         item
         for ident, item in state.commands.items()
-        if item.visit == visit.name and item.requested and ident not in taken_back
+        if item.visit == visit.name and item.requested and item.action in _WORDS and ident not in taken_back
     ]
     if (open_ones := [item for item in commands if item.state in _NEEDS_A_PERSON]) != []:
         return Standing.PROBLEM, _explained(open_ones[0])
