@@ -19,6 +19,7 @@ FAULTS: Final = (
     *(
         "webhooks off",
         "sees nothing",
+        "vendor away",
         "webhook lost",
         "webhook doubled",
         "webhook refused",
@@ -59,7 +60,12 @@ EXCEPTED: Final[dict[str, str]] = {
     ),
     **dict.fromkeys(("waiting + evidence", "parked + evidence"), _LATE),
     **dict.fromkeys(("unknown + overtaken", "unknown + blocked"), "rare: it is overtaken while it is looked up"),
-    **dict.fromkeys(("waiting + dropped", "in_doubt + resent", "in_doubt + dropped", "parked + dropped"), _PERSON),
+    **dict.fromkeys(
+        ("waiting + dropped", "in_doubt + resent", "in_doubt + dropped", "parked + resent", "parked + dropped"), _PERSON
+    ),
+    "attempting + evidence": "rare: a result comes while its invite is under way",
+    "parked + mended": "rare: an address is added to a person who had none, while the invite waits for it",
+    "candidate.erased": "nobody in a history erases by hand",
     **dict.fromkeys([f"{state} + withdrawn" for state in ("attempting", "unknown", "in_doubt", "parked")], _PERSON),
     **dict.fromkeys(("waiting + restored", "parked + restored"), "no database of a history is restored"),
 }

@@ -132,6 +132,7 @@ class _History:
         world.faulty = False
         world.broker.come_back()
         world.rejected.clear()
+        world.lines.away.clear()
         world.untold.clear()
         for greenhouse in world.greenhouses.values():
             greenhouse.is_blind = False
@@ -178,6 +179,13 @@ class _History:
                 world.untold.add(AccountId(target))
                 await asyncio.sleep(seconds)
                 world.untold.discard(AccountId(target))
+            case "vendor away":
+                account, vendor = target.split(maxsplit=1)
+                world.coverage.fault(outage.kind, seconds)
+                world.tell("{}: its {} does not answer for {:.1f} s", account, vendor, seconds)
+                world.lines.away.add((AccountId(account), vendor))
+                await asyncio.sleep(seconds)
+                world.lines.away.discard((AccountId(account), vendor))
             case "sees nothing":
                 world.coverage.fault(outage.kind, seconds)
                 world.ever_rejected.add(AccountId(target))

@@ -35,6 +35,8 @@ BEGUN_SECONDS = 4.0
 """How long after it was begun a request may still leave; the braking waits for no more."""
 SAME_STAY_SECONDS = 61.0
 """Whoever comes back sooner, with no webhook telling of it, is not seen to have left."""
+AWAY = "does not answer"
+"""In the reason of a row that waits for a vendor; when nothing fails any more, none does."""
 CODING, AFTER_CODING = "Coding Assessment", "Onsite"
 
 
@@ -57,6 +59,7 @@ def judge(world: World) -> list[str]:
         *_results_arrive(world),
         *orders(world),
         *_nothing_kept(world),
+        *world.lines.broken(),
         *_shown_as_they_stand(world),
     ]
 
@@ -184,7 +187,7 @@ def _rows_end(world: World, rows: dict[Any, Any]) -> Iterator[str]:
         if state in (State.PARKED, State.IN_DOUBT):
             if not row["cause"] or not row["remedy"]:
                 yield f"P5: {what} is parked without reason or remedy"
-        elif state is State.WAITING and row["due_at"] > world.now() and row["cause"]:
+        elif state is State.WAITING and row["due_at"] > world.now() and row["cause"] and AWAY not in row["cause"]:
             continue
         else:
             yield f"progress: {what} is {state.value} although nothing fails: {row['cause']}"

@@ -7,7 +7,8 @@ What is decided request by request (losses, delays, which callback runs next) is
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 REVIEW, CODING, AFTER_CODING = "Application Review", "Coding Assessment", "Onsite"
 ACCOUNTS = ("acme", "globex")
@@ -16,6 +17,8 @@ RECONCILED = 0.4
 """Part of the histories in which the reconciler runs: there is more to do in them."""
 BY_HAND = 0.3
 """Part of the histories in which a person acts by hand; drawn apart, so that the others stay as they were."""
+AWAY = 0.4
+"""Part of the histories in which a vendor does not answer for a while."""
 BEHIND_SECONDS = 6.0
 """How late, at most, a change is shown in Greenhouse's lists."""
 ACT_WITHIN_SECONDS = 15.0
@@ -115,7 +118,7 @@ def draw_plan(seed: int) -> Plan:
     draw = random.Random(f"{seed} plan")  # noqa: S311 - a seed is what makes a history repeatable
     is_large, reconciles = draw.random() < LARGE, draw.random() < RECONCILED
     faulty_seconds = 150.0 if is_large else 50.0 + draw.random() * 80.0
-    return Plan(
+    plan = Plan(
         seed=seed,
         faulty_seconds=faulty_seconds,
         lists_pending=draw.random() < 0.3,
@@ -132,6 +135,7 @@ def draw_plan(seed: int) -> Plan:
         by_hand=random.Random(f"{seed} by hand").random() < BY_HAND,  # noqa: S311 - as above
         behind_seconds=draw.choice((0.0, BEHIND_SECONDS / 2, BEHIND_SECONDS)),
     )
+    return replace(plan, outages=(*plan.outages, *_vendors_away(seed, plan.lives)))
 
 
 def _replicas(draw: random.Random, is_large: bool) -> list[Replica]:
@@ -174,6 +178,21 @@ def _outages(draw: random.Random, faulty_seconds: float, *, reconciles: bool) ->
             kind, seconds = draw.choice(("sees nothing", "credential rejected")), 20.0 + draw.random() * 30.0
             outages.append(Outage(at=at + draw.random() * 10.0, kind=kind, target=account, seconds=seconds))
     return outages
+
+
+def _vendors_away(seed: int, lives: Sequence[Life]) -> list[Outage]:
+    """Return when vendors do not answer, from about when somebody enters the stage of the test.
+
+    By draws of its own, so that the rest of a history is as without.
+    """
+    draw = random.Random(f"{seed} vendors")  # noqa: S311 - a seed is what makes a history repeatable
+    if draw.random() >= AWAY:
+        return []
+    life = draw.choice(lives)
+    enters = life.at + (life.acts[0].after if life.stage == REVIEW else 0.0)
+    at, seconds = max(0.0, enters + draw.random() * 8.0 - 5.0), 30.0 + draw.random() * 60.0
+    vendors = draw.choice((("greenhouse",), ("coderbyte",), ("greenhouse", "coderbyte"), ("coderbyte's writes",)))
+    return [Outage(at=at, kind="vendor away", target=f"{life.account} {vendor}", seconds=seconds) for vendor in vendors]
 
 
 def _outage(draw: random.Random, at: float, kind: str) -> Outage:

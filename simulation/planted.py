@@ -32,7 +32,7 @@ from trellis.common.contracts.envelope import Envelope
 from trellis.common.contracts.facts import AssessmentSignalled
 from trellis.common.contracts.identifiers import stable_id
 from trellis.common.errors import StoreAwayError
-from trellis.common.ledger import changes, runner
+from trellis.common.ledger import breaker, changes, runner
 from trellis.common.ledger import effects as x
 from trellis.common.ledger.changes import Change
 from trellis.common.ledger.states import Occurrence
@@ -480,6 +480,20 @@ def _own_clock(put: _Put) -> None:
     put(MemoryStore, "now", now)
 
 
+def _never_half_open(put: _Put) -> None:
+    real = breaker.admitted
+
+    def admitted(state: breaker.Breaker, now: float) -> breaker.Breaker | None:
+        return None if state.phase is breaker.Phase.OPEN else real(state, now)
+
+    put(breaker, "admitted", admitted)
+
+
+def _write_as_probe(put: _Put) -> None:
+    """Whatever is due shows whether a vendor is back, an invite too."""
+    put(breaker, "takes_writes", lambda state: True)
+
+
 BUGS = (
     Bug(name="withdrawal without tombstone", within=600, patch=no_tombstone),
     Bug(name="each order to send an invite of its own", within=120, patch=sent_again),
@@ -490,7 +504,7 @@ BUGS = (
     Bug(name="database away treated as committed", within=150, patch=_away_is_handled),
     Bug(name="outbox row after commit", within=60, patch=_outbox_after_commit),
     Bug(name="outbox row marked before it is published", within=40, patch=_marked_before_published),
-    Bug(name="timer removed before it is told", within=100, patch=_timer_removed_first),
+    Bug(name="timer removed before it is told", within=300, patch=_timer_removed_first),
     Bug(name="pre-check cached", within=60, patch=_check_cached),
     Bug(name="age of the reading not looked at", within=600, patch=_old_readings_do),
     Bug(name="late webhook made current", within=40, patch=_late_is_current),
@@ -516,11 +530,13 @@ BUGS = (
     Bug(name="each replica's clock trusted", within=120, patch=_own_clock),
     Bug(name="mark moved before the window is whole", within=60, patch=_mark_moved_first),
     Bug(name="refused list read as nothing changed", within=120, patch=_refusal_is_no_change),
-    Bug(name="empty list believed", within=120, patch=_empty_list_is_believed),
+    Bug(name="empty list believed", within=250, patch=_empty_list_is_believed),
     Bug(name="what a list does not show read as gone", within=250, patch=_absent_is_gone),
     Bug(name="old entry acted upon", within=60, patch=_old_entries_count),
     Bug(name="found entry not known again", within=60, patch=_found_is_another),
     Bug(name="found fact known by its application alone", within=120, patch=_found_known_by_application),
     Bug(name="windows without overlap", within=250, patch=_window_without_overlap),
+    Bug(name="breaker never half-opens", within=60, patch=_never_half_open),
+    Bug(name="write as the probe", within=600, patch=_write_as_probe),
     Bug(name="older reading believed", within=250, patch=_old_reading_wins),
 )

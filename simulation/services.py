@@ -40,6 +40,7 @@ from trellis.common.contracts.envelope import Envelope
 from trellis.common.contracts.identifiers import AccountId, ApplicationId, AssessmentId, CommandId, StageId, Visit
 from trellis.common.contracts.workflows import WorkflowDocument
 from trellis.common.errors import TransientError
+from trellis.common.ledger.breakers import Breakers
 from trellis.common.ledger.effects import Intent
 from trellis.common.ledger.runner import Runner
 from trellis.common.runtime.clock import SystemClock
@@ -191,13 +192,14 @@ def _assessments(world: World, process: Process) -> Running:
         database=session, ledger=ledger, invites=at.MemoryInvites(), results=at.MemoryResults(session)
     )
     signals, relay = at.MemorySignals(), Relay(session.outbox, publisher, _METRICS)
-    gateway = Gateway(SimulatedCoderbyte(world, process), SimulatedBudgets(world), _METRICS)
+    breakers = Breakers("coderbyte", _METRICS)
+    gateway = Gateway(SimulatedCoderbyte(world, process), SimulatedBudgets(world), _METRICS, breakers)
     keyring = world.keyring
     effect = InviteEffect(
         session, ledger, gateway, SimulatedGatekeeper(world, process), connections, results, keyring, SystemClock(),
         request_seconds=REQUEST_SECONDS,
     )  # fmt: skip
-    runner = Runner(ledger, [effect], relay, _METRICS, lease=LEASE)
+    runner = Runner(ledger, [effect], relay, _METRICS, breakers=breakers, lease=LEASE)
     reports = Reports(
         session, ledger, gateway, Baseline(gateway, keyring), connections, results, signals, _Bodies(world, process), relay, _METRICS, SystemClock(),
         tick_seconds=1e7,
@@ -224,7 +226,8 @@ def _greenhouse_actions(world: World, process: Process) -> Running:
     link, publisher = _kit(world, "greenhouse-actions", process)
     session = Session(world.memories["greenhouse-actions"], process)
     ledger, known = MemoryLedger(session, ACTIONS_SOURCE), gt.MemoryKnown(session)
-    pauses, harvests = gt.MemoryPauses(session, ledger), SimulatedHarvests(world, process)
+    breakers = Breakers("greenhouse", _METRICS)
+    pauses, harvests = gt.MemoryPauses(session, ledger), SimulatedHarvests(world, process, breakers)
     relay = Relay(session.outbox, publisher, _METRICS)
     reader = Reader()
     notes = NoteEffect(
@@ -232,7 +235,7 @@ def _greenhouse_actions(world: World, process: Process) -> Running:
         request_seconds=REQUEST_SECONDS,
     )  # fmt: skip
     moves = MoveEffect(harvests, gt.MemoryStages(session), pauses, reader, request_seconds=REQUEST_SECONDS)
-    runner = Runner(ledger, [notes, moves], relay, _METRICS, lease=LEASE)
+    runner = Runner(ledger, [notes, moves], relay, _METRICS, breakers=breakers, lease=LEASE)
     observer = Observer(known, harvests, pauses, relay, SystemClock())
     standings = MemoryStandings(
         session, ledger, lambda account: timedelta(seconds=world.connections[account].settings.standing_delay),

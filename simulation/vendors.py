@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from simulation.lines import Line
 from simulation.process import KilledError, Process
 from trellis.assessments.adapters.coderbyte import CredentialError, Organization, RawReport
 from trellis.assessments.domain import invites as c
@@ -25,7 +26,8 @@ from trellis.common.contracts.identifiers import (
     StageId,
     UserId,
 )
-from trellis.common.errors import TransientError
+from trellis.common.errors import TransientError, VendorAwayError
+from trellis.common.ledger.breakers import Breakers
 from trellis.common.ledger.budget import Use
 from trellis.greenhouse_actions.adapters.harvest import Connected, CredentialRejectedError
 from trellis.greenhouse_actions.adapters.mint import REJECTED
@@ -80,23 +82,28 @@ def at_once(work: Coroutine[Any, Any, _T]) -> _T:
 class SimulatedHarvest:
     """One account's Greenhouse, as one process reaches it; see `Harvest`."""
 
-    def __init__(self, world: World, process: Process, account: AccountId) -> None:
+    def __init__(self, world: World, process: Process, account: AccountId, breakers: Breakers) -> None:
         self._world = world
         self._process = process
         self._account = account
+        self._breakers = breakers
+        self._line = world.line(process.name, account, "greenhouse")
         self._twin = world.greenhouses[account]
         self.capabilities = self._twin.capabilities
 
     async def _read(self, work: Coroutine[Any, Any, _T]) -> _T:
         try:
-            await self._process.step("a question to Greenhouse")
-            if self._account in self._world.rejected:
-                raise CredentialRejectedError(REJECTED)
-            if self._world.chance(0.03, "question failed"):
-                raise TransientError("Greenhouse answered 500 (simulated)")
-            await self._world.travel()
-            found = at_once(work)
-            await self._process.step("Greenhouse's answer")
+            with self._breakers.reading(self._account):
+                await self._process.step("a question to Greenhouse")
+                if self._line.is_away or self._world.chance(0.03, "question failed"):
+                    self._line.failed()
+                    raise VendorAwayError("Greenhouse answered 500 (simulated)")
+                if self._account in self._world.rejected:
+                    raise CredentialRejectedError(REJECTED)
+                await self._world.travel()
+                found = at_once(work)
+                await self._process.step("Greenhouse's answer")
+                self._line.answered()
         finally:
             work.close()
         return found
@@ -147,12 +154,25 @@ class SimulatedHarvest:
         return timedelta(seconds=1) if self._world.chance(0.02, "budget used up") else None
 
     async def send(self, request: HarvestRequest, *, leave_before: float) -> Reply:
-        """See `Harvest.send`."""
+        """See `Harvest.send`, and `HttpHarvest` for what is counted."""
         await self._process.step("a write to Greenhouse")
+        if not self._breakers.takes_writes(self._account):
+            return NeverLeft(reason=self._breakers.reason(self._account), wait=self._breakers.wait(self._account))
+        self._line.writes()
+        reply = await self._send(request, leave_before)
+        if isinstance(reply, Answered) and reply.status < 500:
+            self._breakers.answered(self._account)
+            self._line.answered()
+        elif not isinstance(reply, NeverLeft) or reply.wait is None:
+            self._breakers.failed(self._account)
+            self._line.failed()
+        return reply
+
+    async def _send(self, request: HarvestRequest, leave_before: float) -> Reply:
         if self._account in self._world.rejected:
             return Answered(status=401)
         fate = self._world.fate()
-        if fate == "write refused":
+        if fate == "write refused" or self._line.takes_no_writes:
             return NeverLeft(reason="connection refused (simulated)")
         if time.monotonic() >= leave_before:
             return NeverLeft(reason="the application was read too long ago", wait=timedelta())
@@ -200,9 +220,9 @@ class SimulatedHarvest:
 class SimulatedHarvests:
     """See `Harvests`."""
 
-    def __init__(self, world: World, process: Process) -> None:
+    def __init__(self, world: World, process: Process, breakers: Breakers) -> None:
         self._world = world
-        self._known = {account: SimulatedHarvest(world, process, account) for account in world.greenhouses}
+        self._known = {account: SimulatedHarvest(world, process, account, breakers) for account in world.greenhouses}
 
     async def of(self, account: AccountId, use: Use = Use.PEOPLE) -> Connected:
         """See `Harvests.of`."""
@@ -221,15 +241,18 @@ class SimulatedCoderbyte:
 
     async def _read(self, organization: Organization, work: Coroutine[Any, Any, _T]) -> _T:
         try:
+            line = self._world.line(self._process.name, organization.account, "coderbyte")
             await self._process.step("a question to Coderbyte")
+            if line.is_away or self._world.chance(0.03, "question failed"):
+                line.failed()
+                raise VendorAwayError("Coderbyte answered 500 (simulated)")
             if organization.account in self._world.rejected:
                 raise CredentialError("Coderbyte answered 401: it rejects the API key")
-            if self._world.chance(0.03, "question failed"):
-                raise TransientError("Coderbyte answered 500 (simulated)")
             await self._world.travel()
             found = at_once(work)
             await self._world.travel()
             await self._process.step("Coderbyte's answer")
+            line.answered()
         finally:
             work.close()
         return found
@@ -253,6 +276,16 @@ class SimulatedCoderbyte:
 
     async def invite(self, organization: Organization, request: c.InviteRequest) -> c.Seen:
         """See `Coderbyte.invite`."""
+        line = self._world.line(self._process.name, organization.account, "coderbyte")
+        line.writes()
+        seen = await self._invite(organization, request, line)
+        if isinstance(seen, c.Answered) and seen.status < 500:
+            line.answered()
+        else:
+            line.failed()
+        return seen
+
+    async def _invite(self, organization: Organization, request: c.InviteRequest, line: Line) -> c.Seen:
         account, world = organization.account, self._world
         left_at = world.loop.time()
         # Frozen between the last check and the first byte is what remains of P3; only `hold` answers for it.
@@ -260,7 +293,7 @@ class SimulatedCoderbyte:
         if account in world.rejected:
             return c.Answered(status=401, body=b"{}")
         fate = world.fate()
-        if fate == "write refused":
+        if fate == "write refused" or line.takes_no_writes:
             return c.NeverLeft(reason="ClientConnectorError")
         if fate == "write 429":
             return c.Answered(status=429, body=b"", retry_after="3")

@@ -16,6 +16,7 @@ from tests.fakes.harvest import SERVICE_USER, FakeHarvest
 
 from simulation.alarm import alarms
 from simulation.coverage import FAULTS, Coverage, transition
+from simulation.lines import Lines
 from simulation.patching import EPOCH
 from simulation.plan import ACT_WITHIN_SECONDS, BEHIND_SECONDS, SERVICES, Plan
 from simulation.process import Process
@@ -69,6 +70,7 @@ class World:
         moves_left: Applications for which a move of ours left, whether it arrived or not.
         braked: Account, when a brake on it was on, and when it was taken off.
         rejected: Accounts whose credentials the vendors reject now.
+        lines: What each process asked of the vendors, and who does not answer.
         untold: Accounts whose webhooks Greenhouse does not send now.
         behind_seconds: How late Greenhouse's lists show a change.
         given_up: Effects that a person gave up, or tried to.
@@ -93,6 +95,8 @@ class World:
         self.keyring = KEYRING
         self.faulty = True
         self.rejected: set[AccountId] = set()
+        self.lines = Lines()
+        self.line = self.lines.line
         self.untold: set[AccountId] = set()
         self.given_up: set[UUID] = set()
         self.accepts: Counter[tuple[AccountId, ApplicationId]] = Counter()

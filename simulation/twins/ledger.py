@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from trellis.common.ledger import recording
 from trellis.common.ledger.changes import Change
 from trellis.common.ledger.effects import Intent, Resolved
 from trellis.common.ledger.states import Occurrence, State
+from trellis.common.ledger.store import NO_LIMIT
 from trellis.common.ledger.table import ACTIONS
 from trellis.common.store.postgres import Connection
 
@@ -58,7 +60,7 @@ class MemoryLedger:
     # -- claiming
 
     async def claim_due(
-        self, *, lease: timedelta, per_account: int, vendor: str, busy: Sequence[AccountId] = ()
+        self, *, lease: timedelta, per_account: int, vendor: str, room: Mapping[AccountId, int] = NO_LIMIT
     ) -> list[Intent]:
         """See `LedgerStore.claim_due`."""
         claimed = time.monotonic()
@@ -74,15 +76,15 @@ class MemoryLedger:
                 if row["state"] is State.WAITING
                 and row["vendor"] == vendor
                 and row["due_at"] <= now
-                and row["account"] not in busy
                 and is_free(row["lease_until"], now)
                 and not brakes(opened, row)
             ]
             found, counts = [], dict[str, int]()
-            for row in sorted(due, key=lambda item: item["due_at"]):
+            for row in sorted(due, key=lambda item: (item["due_at"], item["created_at"])):
                 account = row["account"]
-                paused = opened.get("pause", (account, vendor))
-                most = per_account if paused is None else 1
+                paused, most = opened.get("pause", (account, vendor)), min(per_account, room.get(account, per_account))
+                if paused is not None:
+                    most = min(most, 1)
                 if paused is not None and counts.get(account) is None and paused["retry_at"] > now:
                     continue
                 if counts.get(account, 0) >= most or not opened.free("intent", row["id"]):
@@ -94,7 +96,7 @@ class MemoryLedger:
             return self._lease(opened, found, lease, claimed)
 
     async def claim_unsure(
-        self, *, lease: timedelta, per_account: int, vendor: str, busy: Sequence[AccountId] = ()
+        self, *, lease: timedelta, per_account: int, vendor: str, room: Mapping[AccountId, int] = NO_LIMIT
     ) -> list[Intent]:
         """See `LedgerStore.claim_unsure`."""
         if not self._is_due(vendor, State.ATTEMPTING, State.UNKNOWN):
@@ -119,11 +121,15 @@ class MemoryLedger:
             opened = tx(connection)
             await opened.statement("claim unsure")
             now, counts, found = opened.now, dict[str, int](), []
-            for ident, row in opened.rows("intent"):
-                fits = row["state"] is State.UNKNOWN and row["vendor"] == vendor and row["account"] not in busy
-                if not fits or row["due_at"] > now or not is_free(row["lease_until"], now):
+            for ident, row in sorted(
+                opened.rows("intent"), key=lambda item: (item[1]["due_at"], item[1]["created_at"])
+            ):
+                if row["state"] is not State.UNKNOWN or row["vendor"] != vendor:
                     continue
-                if counts.get(row["account"], 0) < per_account and opened.free("intent", ident):
+                if row["due_at"] > now or not is_free(row["lease_until"], now):
+                    continue
+                most = min(per_account, room.get(row["account"], per_account))
+                if counts.get(row["account"], 0) < most and opened.free("intent", ident):
                     counts[row["account"]] = counts.get(row["account"], 0) + 1
                     found.append(row)
             return self._lease(opened, found, lease, claimed)
@@ -216,6 +222,24 @@ class MemoryLedger:
                 given_back = {"lease_until": None, "lease_token": None, "cause": change.reason}
                 opened.put("intent", intent.id, row | given_back | {"due_at": opened.now + change.wait})
                 opened.memory.on_transition(row["state"], Occurrence.POSTPONED)
+
+    async def put_off(self, account: AccountId, vendor: str, wait: timedelta, reason: str) -> int:
+        """See `LedgerStore.put_off`."""
+        if not self._is_due(vendor, State.WAITING, State.UNKNOWN):
+            return 0
+        async with self._session.transaction() as connection:
+            opened, count = tx(connection), 0
+            await opened.statement("put off")
+            at = datetime.fromtimestamp(math.ceil((opened.now + wait).timestamp()), UTC)
+            for ident, row in list(opened.rows("intent")):
+                is_its = (row["account"], row["vendor"]) == (account, vendor)
+                if not is_its or row["state"] not in (State.WAITING, State.UNKNOWN) or row["due_at"] > opened.now:
+                    continue
+                if is_free(row["lease_until"], opened.now) and opened.free("intent", ident):
+                    opened.grab("intent", ident)
+                    opened.put("intent", ident, row | {"due_at": at, "cause": reason})
+                    count += 1
+            return count
 
     async def pause(
         self, connection: Connection, account: AccountId, vendor: str, reason: str, remedy: str, retry: timedelta

@@ -12,6 +12,7 @@ from tests.fakes.harvest import SERVICE_USER, FakeHarvest
 
 from trellis.common.contracts.facts import ApplicationStatus
 from trellis.common.contracts.identifiers import AccountId, ApplicationId, CandidateId, JobId, StageId, UserId
+from trellis.common.ledger.breakers import Breakers
 from trellis.common.ledger.budget import Use
 from trellis.common.runtime.metrics import Metrics
 from trellis.greenhouse_actions.adapters.harvest import V3, Capabilities, Harvest
@@ -170,7 +171,12 @@ class SandboxWorld:
         self.service_user = UserId(sandbox.account["greenhouse"]["service_user_id"])
 
     def shared(self) -> Shared:
-        return Shared(http=self.http, tokens=self.tokens, measures=Measures(Metrics("test")))
+        return Shared(
+            http=self.http,
+            breakers=Breakers("greenhouse", Metrics("b")),
+            tokens=self.tokens,
+            measures=Measures(Metrics("test")),
+        )
 
     async def apply(self, stage: str = "Coding Assessment", emails: tuple[str, ...] = ("o@mail.example",)) -> Person:
         return _person(await self.sandbox.act("apply", stage=stage, emails=list(emails)))
@@ -272,7 +278,12 @@ class V3World(SandboxWorld):
         return self.harvest
 
     async def reject_credential(self) -> None:
-        shared = Shared(http=self.http, tokens=OwnTokens(HttpMint(self.http)), measures=Measures(Metrics("test")))
+        shared = Shared(
+            http=self.http,
+            breakers=Breakers("greenhouse", Metrics("b")),
+            tokens=OwnTokens(HttpMint(self.http)),
+            measures=Measures(Metrics("test")),
+        )
         self.harvest = HarvestV3(replace(self.connection, client_secret="wrong"), self.budget, shared)
 
 

@@ -7,6 +7,7 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -305,3 +306,40 @@ async def test_of_a_paused_connection_one_row_tests_it_and_others_go_on(kept: Ke
     async with kept.ledger.transaction() as connection:
         assert await kept.ledger.unpause(connection, ACME, "greenhouse")
     assert [intent.account for intent in await kept.claim()] == [ACME]
+
+
+async def test_of_an_account_no_more_rows_are_claimed_than_there_is_room_for_and_the_oldest_first(kept: Kept) -> None:
+    await kept.take_in(*(note_command(number) for number in range(1, 5)), note_command(9, account="globex"))
+    claim = partial(kept.ledger.claim_due, lease=timedelta(seconds=30), per_account=20, vendor="greenhouse")
+    none = await claim(room={ACME: 0})
+    some = await claim(room={ACME: 2, AccountId("globex"): 5})
+    rest = await claim()
+    assert [intent.account for intent in none] == ["globex"]
+    assert [intent.application_id for intent in some] == [1, 2]
+    assert [intent.application_id for intent in rest] == [3, 4]
+    for intent in (*none, *some, *rest):
+        attempt = await kept.begin(intent)
+        await kept.record(intent, attempt, Occurrence.AMBIGUOUS)
+    unsure = partial(kept.ledger.claim_unsure, lease=timedelta(seconds=30), per_account=20, vendor="greenhouse")
+    assert {intent.account for intent in await unsure(room={ACME: 0})} == {"globex"}
+    assert [intent.application_id for intent in await unsure(room={ACME: 3})] == [1, 2, 3]
+
+
+async def test_what_is_put_off_is_due_together_later_says_why_and_keeps_its_order(kept: Kept) -> None:
+    await kept.take_in(note_command(3), note_command(4, account="globex"))
+    await kept.take_in(note_command(1), note_command(2))
+    (held,) = await kept.ledger.claim_due(
+        lease=timedelta(seconds=30), per_account=1, vendor="greenhouse", room={AccountId("globex"): 0}
+    )
+    wait = timedelta(seconds=0.3)
+    assert await kept.ledger.put_off(ACME, "coderbyte", wait, "because") == 0
+    assert await kept.ledger.put_off(ACME, "greenhouse", wait, "because") == 2
+    assert await kept.ledger.put_off(ACME, "greenhouse", wait, "because") == 0  # they are not due
+    assert {intent.account for intent in await kept.claim()} == {"globex"}
+    assert await kept.begin(held) == 1  # whoever holds a row keeps it
+    end = asyncio.get_running_loop().time() + 5.0
+    while not (later := await kept.claim()):
+        assert asyncio.get_running_loop().time() < end
+        await asyncio.sleep(0.05)
+    assert [intent.application_id for intent in later] == [1, 2]
+    assert [intent.cause for intent in later] == ["because"] * 2

@@ -21,7 +21,7 @@ from trellis.assessments.adapters.signal_store import SignalStore
 from trellis.assessments.baseline import Baseline
 from trellis.assessments.domain.invites import Invitable, Verdict
 from trellis.assessments.erasing import Erasing
-from trellis.assessments.gateway import Gateway
+from trellis.assessments.gateway import VENDOR, Gateway
 from trellis.assessments.handler import Handler
 from trellis.assessments.internal_api import Api
 from trellis.assessments.inviting import InviteEffect
@@ -46,6 +46,7 @@ from trellis.common.contracts.outcomes import AssessmentCompleted, AssessmentSta
 from trellis.common.errors import TransientError
 from trellis.common.ledger.api import LedgerApi
 from trellis.common.ledger.brakes import Brakes
+from trellis.common.ledger.breakers import Breakers
 from trellis.common.ledger.budget import PostgresBudgets
 from trellis.common.ledger.effects import Intent
 from trellis.common.ledger.runner import Runner
@@ -151,9 +152,10 @@ class Bench:
             database=database, ledger=ledger, invites=InviteStore(sealer), results=ResultStore(self.pool, sealer)
         )
         relay, signals = Relay(database.outbox, NoPublisher(), metrics), SignalStore()
-        gateway = Gateway(self.port or self.twin, PostgresBudgets(self.pool), metrics)
+        breakers = Breakers(VENDOR, metrics)
+        gateway = Gateway(self.port or self.twin, PostgresBudgets(self.pool), metrics, breakers)
         effect = InviteEffect(database, ledger, gateway, self.gate, connections, publisher, self.keyring, SystemClock())
-        runner = Runner(ledger, [effect], relay, metrics, lease=timedelta(seconds=self.lease))
+        runner = Runner(ledger, [effect], relay, metrics, breakers=breakers, lease=timedelta(seconds=self.lease))
         reports = Reports(
             database, ledger, gateway, Baseline(gateway, self.keyring), connections, publisher, signals,
             self.bodies, relay, metrics, SystemClock(),

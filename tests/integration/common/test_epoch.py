@@ -20,6 +20,7 @@ from tests.fakes.effects import ScriptedEffect, move_command, note_command
 from trellis.common.bus.connection import BrokerLink
 from trellis.common.contracts.envelope import Envelope
 from trellis.common.errors import TransientError
+from trellis.common.ledger.breakers import Breakers
 from trellis.common.ledger.effects import Later, Ready
 from trellis.common.ledger.epoch import BrokerMarks, Epoch, Epochs
 from trellis.common.ledger.runner import Runner
@@ -52,7 +53,14 @@ class Process:
     async def work(self, seconds: float = 0.5) -> None:
         metrics = Metrics("test")
         relay = Relay(PostgresOutbox(self.pool), NoPublisher(), metrics)
-        runner = Runner(self.ledger, [self.effect], relay, metrics, lease=timedelta(seconds=30))
+        runner = Runner(
+            self.ledger,
+            [self.effect],
+            relay,
+            metrics,
+            breakers=Breakers("greenhouse", metrics),
+            lease=timedelta(seconds=30),
+        )
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             await runner.perform_due()

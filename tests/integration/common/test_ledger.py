@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -20,6 +20,7 @@ from trellis.common.contracts.outcomes import CommandSettled
 from trellis.common.errors import StoreAwayError
 from trellis.common.ledger import effects as x
 from trellis.common.ledger.brakes import Brakes, Scope
+from trellis.common.ledger.breakers import Breakers
 from trellis.common.ledger.budget import Budget, Use
 from trellis.common.ledger.changes import Change
 from trellis.common.ledger.runner import Runner
@@ -46,11 +47,14 @@ class Bench:
     pool: Pool
     ledger: Ledger
     effect: ScriptedEffect
+    breakers: Breakers = field(default_factory=lambda: Breakers("greenhouse", Metrics("breakers")))
 
     def runner(self, *, lease: float = 30.0) -> Runner:
         metrics = Metrics("test")
         relay = Relay(PostgresOutbox(self.pool), NoPublisher(), metrics)
-        return Runner(self.ledger, [self.effect], relay, metrics, lease=timedelta(seconds=lease))
+        return Runner(
+            self.ledger, [self.effect], relay, metrics, breakers=self.breakers, lease=timedelta(seconds=lease)
+        )
 
     async def take(self, *envelopes: Envelope) -> list[bool]:
         async with transaction(self.pool) as connection:

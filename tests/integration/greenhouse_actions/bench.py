@@ -29,6 +29,7 @@ from trellis.common.contracts.identifiers import (
 from trellis.common.contracts.outcomes import CommandSettled
 from trellis.common.ledger.api import LedgerApi
 from trellis.common.ledger.brakes import Brakes
+from trellis.common.ledger.breakers import Breakers
 from trellis.common.ledger.runner import Runner
 from trellis.common.ledger.table import Ledger
 from trellis.common.runtime.clock import SystemClock
@@ -53,6 +54,7 @@ from trellis.greenhouse_actions.adapters.reconciliation_store import Reconciliat
 from trellis.greenhouse_actions.adapters.stage_cache import StageCache
 from trellis.greenhouse_actions.adapters.standing_store import StandingStore
 from trellis.greenhouse_actions.adapters.tokens import Tokens
+from trellis.greenhouse_actions.connection import VENDOR
 from trellis.greenhouse_actions.display import Display
 from trellis.greenhouse_actions.effects import MoveEffect, NoteEffect
 from trellis.greenhouse_actions.handler import Handler
@@ -98,14 +100,17 @@ class Replica:
         sealer = Sealer(keyring)
         self.store = ConnectionStore(pool, sealer, self.ledger)
         self.tokens = Tokens(pool, sealer, HttpMint(self.http))
-        self.shared = Shared(http=self.http, tokens=self.tokens, measures=Measures(self.metrics))
+        self.breakers = Breakers(VENDOR, self.metrics)
+        self.shared = Shared(
+            http=self.http, breakers=self.breakers, tokens=self.tokens, measures=Measures(self.metrics)
+        )
         self.harvests = LiveHarvests(pool, self.store, self.shared)
         database, known = PostgresDatabase(pool), KnownStore(pool)
         self.relay = Relay(database.outbox, NoPublisher(), self.metrics)
         pauses, reader = LedgerPauses(pool, self.ledger), Reader()
         self.notes = NoteEffect(self.harvests, LedgerMoves(pool), CandidateStore(pool), links, pauses, reader)
         self.moves = MoveEffect(self.harvests, StageCache(pool), pauses, reader)
-        self.runner = Runner(self.ledger, [self.notes, self.moves], self.relay, self.metrics)
+        self.runner = Runner(self.ledger, [self.notes, self.moves], self.relay, self.metrics, breakers=self.breakers)
         self.observer = Observer(known, self.harvests, pauses, self.relay, SystemClock())
         self.reconciliations = ReconciliationStore(pool)
         self.reconciler = Reconciler(self.reconciliations, self.harvests, pauses, self.relay, self.shared.measures)

@@ -14,6 +14,7 @@ from trellis.assessments.domain.invites import Answered, InviteRequest, NeverLef
 from trellis.assessments.domain.options import Options
 from trellis.assessments.gateway import Gateway
 from trellis.common.contracts.identifiers import AccountId
+from trellis.common.ledger.breakers import Breakers
 from trellis.common.runtime.metrics import Metrics
 
 ORGANIZATION = Organization(
@@ -23,7 +24,8 @@ ORGANIZATION = Organization(
 
 def gateway(twin: CoderbyteTwin) -> Gateway:
     unused: Any = None
-    return Gateway(twin, unused, Metrics("assessments"))
+    metrics = Metrics("assessments")
+    return Gateway(twin, unused, metrics, Breakers("coderbyte", metrics))
 
 
 def request(twin: CoderbyteTwin) -> InviteRequest:

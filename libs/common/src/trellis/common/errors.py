@@ -34,6 +34,10 @@ class ConflictError(TransientError):
     """Another writer was first (version conflict, deadlock, serialization); the transaction may be retried."""
 
 
+class VendorAwayError(TransientError):
+    """A vendor gave no answer, or 5xx to a reading; enough of them in a row open its breaker."""
+
+
 class BrokerAwayError(TransientError):
     """The broker did not confirm: the message may or may not have been stored."""
 

@@ -24,7 +24,7 @@ from trellis.assessments.baseline import Baseline
 from trellis.assessments.erasing import Erasing
 from trellis.assessments.erasure_api import ErasureApi
 from trellis.assessments.examination import Examination
-from trellis.assessments.gateway import Gateway
+from trellis.assessments.gateway import VENDOR, Gateway
 from trellis.assessments.handler import Handler
 from trellis.assessments.inviting import InviteEffect
 from trellis.assessments.reports import Reports
@@ -35,6 +35,7 @@ from trellis.common.bus.topology import ASSESSMENTS
 from trellis.common.errors import TransientError
 from trellis.common.ledger.api import LedgerApi
 from trellis.common.ledger.brakes import Brakes
+from trellis.common.ledger.breakers import Breakers
 from trellis.common.ledger.budget import PostgresBudgets
 from trellis.common.ledger.epoch import BrokerMarks, Epoch, Epochs
 from trellis.common.ledger.runner import Runner
@@ -99,7 +100,8 @@ def assemble(kit: Kit, settings: AssessmentsSettings) -> Parts:
     )
     signals, relay = SignalStore(), Relay(database.outbox, kit.publisher, kit.metrics)
     coderbyte, internal = HttpCoderbyte.open(request_seconds=settings.request_seconds), aiohttp.ClientSession()
-    gateway = Gateway(coderbyte, PostgresBudgets(kit.pool), kit.metrics)
+    breakers = Breakers(VENDOR, kit.metrics)
+    gateway = Gateway(coderbyte, PostgresBudgets(kit.pool), kit.metrics, breakers)
     gatekeeper = GreenhouseGatekeeper(
         InternalClient(
             internal,
@@ -114,7 +116,9 @@ def assemble(kit: Kit, settings: AssessmentsSettings) -> Parts:
         database, ledger, gateway, gatekeeper, connections, publisher, kit.keyring, kit.clock,
         request_seconds=settings.request_seconds,
     )  # fmt: skip
-    runner = Runner(ledger, [effect], relay, kit.metrics, lease=timedelta(seconds=settings.lease_seconds))
+    runner = Runner(
+        ledger, [effect], relay, kit.metrics, breakers=breakers, lease=timedelta(seconds=settings.lease_seconds)
+    )
     reports = Reports(
         database, ledger, gateway, Baseline(gateway, kit.keyring), connections, publisher, signals,
         IngestBodies(

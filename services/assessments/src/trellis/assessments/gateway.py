@@ -20,6 +20,7 @@ from trellis.assessments.domain.invites import (
 )
 from trellis.common.contracts.identifiers import AccountId, AssessmentId
 from trellis.common.errors import TransientError
+from trellis.common.ledger.breakers import Breakers
 from trellis.common.ledger.budget import Budgets, Spending, Use
 from trellis.common.runtime.clock import utc_now
 from trellis.common.runtime.metrics import Metrics
@@ -38,10 +39,12 @@ class Gateway:
         coderbyte: The port.
         budgets: Make the rate budget that all replicas share.
         metrics: The service's.
+        breakers: Count what comes of calls; while Coderbyte does not answer, they let nothing pass.
     """
 
-    def __init__(self, coderbyte: Coderbyte, budgets: Budgets, metrics: Metrics) -> None:
+    def __init__(self, coderbyte: Coderbyte, budgets: Budgets, metrics: Metrics, breakers: Breakers) -> None:
         self._coderbyte = coderbyte
+        self._breakers = breakers
         self._budgets = budgets
         self._slots: dict[AccountId, tuple[int, asyncio.Semaphore]] = {}
         self._lists: dict[AccountId, tuple[int, float, tuple[Assessment, ...]]] = {}
@@ -104,10 +107,11 @@ class Gateway:
         until: float,
         call: Callable[[], Awaitable[_T]],
     ) -> _T:
-        wait = await self.spend(organization, until=until, use=use)
-        if wait is not None:
-            raise TransientError("the rate budget is used up for now", retry_after=wait)
-        return await self._called(organization, route, call)
+        with self._breakers.reading(organization.account):
+            wait = await self.spend(organization, until=until, use=use)
+            if wait is not None:
+                raise TransientError("the rate budget is used up for now", retry_after=wait)
+            return await self._called(organization, route, call)
 
     async def _called(self, organization: Organization, route: str, call: Callable[[], Awaitable[_T]]) -> _T:
         async with self._semaphore(organization):
@@ -125,6 +129,10 @@ class Gateway:
 
     # -- the invite
 
+    def takes_writes(self, organization: Organization) -> bool:
+        """Whether an invite may leave now; while it may not, only a reading shows that Coderbyte is back."""
+        return self._breakers.takes_writes(organization.account)
+
     async def invite(self, organization: Organization, request: InviteRequest, *, before: float) -> Seen:
         """Make one invite whose budget was taken by `spend`; it must leave before monotonic *before*."""
         slot = self._semaphore(organization)
@@ -136,6 +144,8 @@ class Gateway:
         try:
             if time.monotonic() > before:
                 return NeverLeft(reason="the application was read too long ago")
+            if not self._breakers.takes_writes(organization.account):
+                return NeverLeft(reason=self._breakers.reason(organization.account))
             seen = await self._coderbyte.invite(organization, request)
         finally:
             slot.release()
@@ -143,6 +153,10 @@ class Gateway:
         return seen
 
     async def _observe(self, organization: Organization, seen: Seen) -> None:
+        if isinstance(seen, Answered) and seen.status < 500:
+            self._breakers.answered(organization.account)
+        else:
+            self._breakers.failed(organization.account)
         match seen:
             case Answered(status=status):
                 self._count(organization, "invite", f"{min(max(status // 100, 1), 5)}xx")

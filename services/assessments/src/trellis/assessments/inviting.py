@@ -164,6 +164,8 @@ class InviteEffect:
         if isinstance(chosen, Blocked):
             return chosen
         known, read_now = still_known(stored, hashed, now), False
+        if not self._gateway.takes_writes(organization):
+            known = None
         if known is None:
             shown, read_now = (
                 await self._baseline.read(organization, whom.address, command.assessment_id, until=until),

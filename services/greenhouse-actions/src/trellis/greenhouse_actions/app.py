@@ -15,6 +15,7 @@ from trellis.common.bus.topology import GREENHOUSE_ACTIONS
 from trellis.common.errors import StoreAwayError
 from trellis.common.ledger.api import LedgerApi
 from trellis.common.ledger.brakes import Brakes
+from trellis.common.ledger.breakers import Breakers
 from trellis.common.ledger.epoch import BrokerMarks, Epoch, Epochs
 from trellis.common.ledger.runner import Runner
 from trellis.common.ledger.table import Ledger
@@ -47,6 +48,7 @@ from trellis.greenhouse_actions.adapters.reconciliation_store import Reconciliat
 from trellis.greenhouse_actions.adapters.stage_cache import StageCache
 from trellis.greenhouse_actions.adapters.standing_store import StandingStore
 from trellis.greenhouse_actions.adapters.tokens import Tokens
+from trellis.greenhouse_actions.connection import VENDOR
 from trellis.greenhouse_actions.display import Display
 from trellis.greenhouse_actions.effects import MoveEffect, NoteEffect
 from trellis.greenhouse_actions.examination import Examination
@@ -96,8 +98,10 @@ def _build(kit: Kit, settings: GreenhouseActionsSettings) -> Parts:
     epoch = Epoch(epochs, BrokerMarks(kit.publishing, NAME), kit.metrics)
     sealer, ledger, measures = Sealer(kit.keyring), Ledger(kit.pool, SOURCE, epoch.of_attempt), Measures(kit.metrics)
     store = ConnectionStore(kit.pool, sealer, ledger)
+    breakers = Breakers(VENDOR, kit.metrics)
     shared = Shared(
         http=http,
+        breakers=breakers,
         tokens=Tokens(kit.pool, sealer, HttpMint(http)),
         measures=measures,
         account_calls=settings.account_calls,
@@ -115,7 +119,7 @@ def _build(kit: Kit, settings: GreenhouseActionsSettings) -> Parts:
     )
     moves = MoveEffect(harvests, StageCache(kit.pool), pauses, reader, request_seconds=seconds)
     lease = timedelta(seconds=settings.lease_seconds)
-    runner = Runner(ledger, [notes, moves], relay, kit.metrics, lease=lease)
+    runner = Runner(ledger, [notes, moves], relay, kit.metrics, breakers=breakers, lease=lease)
     observer = Observer(known, harvests, pauses, relay, kit.clock)
     reconciliations = ReconciliationStore(kit.pool)
     reconciler = Reconciler(reconciliations, harvests, pauses, relay, measures)

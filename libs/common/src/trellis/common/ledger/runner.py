@@ -23,6 +23,7 @@ from trellis.common.contracts.identifiers import AccountId
 from trellis.common.errors import ConflictError, StoreAwayError, TransientError
 from trellis.common.failpoints import failpoint
 from trellis.common.ledger import effects
+from trellis.common.ledger.breakers import Breakers
 from trellis.common.ledger.changes import Change, of_answer, of_look_up, of_preparation
 from trellis.common.ledger.effects import Answer, Effect, Intent, Preparation, Ready
 from trellis.common.ledger.states import Occurrence, State
@@ -46,7 +47,7 @@ READING_SECONDS = 10.0
 PER_ACCOUNT = 20
 """Most rows of one account claimed at once."""
 MOST_UNDER_WAY = 40
-"""Most rows of one account under way in one process; the account is skipped beyond."""
+"""Most rows of one account under way in one process; fewer while its vendor only just answers again."""
 RECORD_WAITS = (0.1, 0.3, 1.0, 2.0, *[3.0] * 20)
 """Waits between tries to record an answer while the database is away: about a minute."""
 POLL_SECONDS = 0.5
@@ -60,6 +61,7 @@ class Runner:
         effects: One per action, all of one vendor.
         relay: Woken when an outcome was written.
         metrics: The service's.
+        breakers: Tell which connections answer.
         lease: How long a claim holds.
     """
 
@@ -70,12 +72,14 @@ class Runner:
         relay: Relay,
         metrics: Metrics,
         *,
+        breakers: Breakers,
         lease: timedelta = LEASE,
     ) -> None:
         self._ledger = ledger
         self._effects: Mapping[Action, Effect] = {effect.action: effect for effect in effects}
         (self._vendor,) = {effect.vendor for effect in effects}
         self._relay = relay
+        self._breakers = breakers
         self._lease = lease
         self._wake = asyncio.Event()
         self._draining = False
@@ -146,8 +150,11 @@ class Runner:
                 task.result()
 
     async def _start_due(self) -> int:
+        for account in self._breakers.shut():
+            wait, reason = self._breakers.wait(account), self._breakers.reason(account)
+            await self._ledger.put_off(account, self._vendor, wait, reason)
         claimed = await self._ledger.claim_due(
-            lease=self._lease, per_account=PER_ACCOUNT, vendor=self._vendor, busy=self._busy()
+            lease=self._lease, per_account=PER_ACCOUNT, vendor=self._vendor, room=self._room()
         )
         if claimed:
             failpoint("ledger.after_claim")
@@ -157,15 +164,14 @@ class Runner:
 
     async def _start_look_ups(self) -> int:
         claimed = await self._ledger.claim_unsure(
-            lease=self._lease, per_account=PER_ACCOUNT, vendor=self._vendor, busy=self._busy()
+            lease=self._lease, per_account=PER_ACCOUNT, vendor=self._vendor, room=self._room()
         )
         for intent in claimed:
             self._start(intent.account, 1, self._look_up(self._effects[intent.action], intent))
         return len(claimed)
 
-    def _busy(self) -> list[AccountId]:
-        """Accounts that have as many rows under way as they may."""
-        return [account for account, count in self._counts.items() if count >= MOST_UNDER_WAY]
+    def _room(self) -> dict[AccountId, int]:
+        return self._breakers.room(self._counts, MOST_UNDER_WAY)
 
     def _start(self, account: AccountId, rows: int, work: Coroutine[Any, Any, None]) -> None:
         self._counts[account] = self._counts.get(account, 0) + rows
@@ -178,6 +184,8 @@ class Runner:
             if not self._counts[account]:
                 del self._counts[account]
             self._relay.wake()
+            if self._breakers.is_limited(account):
+                self._wake.set()
 
         task.add_done_callback(ended)
 
@@ -235,6 +243,9 @@ class Runner:
                 raise TypeError("a row that is ready is attempted")
 
     async def _attempt(self, effect: Effect, intent: Intent, ready: Ready) -> None:
+        if not self._breakers.takes_writes(intent.account):
+            until, reason = self._breakers.wait(intent.account), self._breakers.reason(intent.account)
+            return await self._hold_back(intent, Change(occurrence=Occurrence.POSTPONED, reason=reason, wait=until))
         wait = await effect.reserve(intent)
         if wait is not None:
             change = Change(occurrence=Occurrence.POSTPONED, reason="the rate budget is used up for now", wait=wait)

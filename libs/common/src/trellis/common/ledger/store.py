@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
-from typing import Protocol
+from types import MappingProxyType
+from typing import Final, Protocol
 from uuid import UUID
 
 from trellis.common.contracts.envelope import Envelope
@@ -14,6 +15,8 @@ from trellis.common.ledger.changes import Change
 from trellis.common.ledger.effects import Intent, Resolved
 from trellis.common.ledger.states import State
 from trellis.common.store.postgres import Connection
+
+NO_LIMIT: Final[Mapping[AccountId, int]] = MappingProxyType({})
 
 
 class LedgerStore(Protocol):
@@ -26,12 +29,12 @@ class LedgerStore(Protocol):
         """Record the command in *envelope* as an intent; False when it is known already."""
 
     async def claim_due(
-        self, *, lease: timedelta, per_account: int, vendor: str, busy: Sequence[AccountId] = ()
+        self, *, lease: timedelta, per_account: int, vendor: str, room: Mapping[AccountId, int] = NO_LIMIT
     ) -> list[Intent]:
         """Lease rows that are due to be attempted, none under a brake, one of a paused connection."""
 
     async def claim_unsure(
-        self, *, lease: timedelta, per_account: int, vendor: str, busy: Sequence[AccountId] = ()
+        self, *, lease: timedelta, per_account: int, vendor: str, room: Mapping[AccountId, int] = NO_LIMIT
     ) -> list[Intent]:
         """Lease rows that are to be looked up: unknown ones that are due, and attempts past their deadline."""
 
@@ -45,6 +48,9 @@ class LedgerStore(Protocol):
 
     async def postpone(self, intent: Intent, change: Change) -> None:
         """Give a claimed row back untouched but for *change*'s wait and reason."""
+
+    async def put_off(self, account: AccountId, vendor: str, wait: timedelta, reason: str) -> int:
+        """Let rows that are due and nobody's be due after *wait*, all at once; return how many."""
 
     async def pause(
         self, connection: Connection, account: AccountId, vendor: str, reason: str, remedy: str, retry: timedelta

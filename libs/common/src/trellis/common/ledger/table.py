@@ -21,6 +21,7 @@ from trellis.common.ledger.changes import Change
 from trellis.common.ledger.effects import Intent, Resolved
 from trellis.common.ledger.recording import Row, changed, told, told_repeat
 from trellis.common.ledger.states import Occurrence, State
+from trellis.common.ledger.store import NO_LIMIT
 from trellis.common.runtime.clock import utc_now
 from trellis.common.store import outbox
 from trellis.common.store.postgres import Connection, Pool, acquired, transaction
@@ -41,6 +42,11 @@ _COLUMNS: Final = (
 )
 _FREE: Final = "(i.lease_until is null or i.lease_until < clock_timestamp())"
 _PAUSED: Final = "exists (select from pause p where p.account_id = i.account_id and p.vendor = i.vendor)"
+_DUE_ACCOUNTS: Final = """
+    select due.account_id, least($2, r.most) as most
+    from (select distinct account_id from intent where {} and vendor = $3 and due_at <= clock_timestamp()) due
+    left join unnest($5::text[], $6::int[]) as r(account_id, most) on r.account_id = due.account_id
+    where coalesce(r.most, 1) > 0"""
 _BRAKED: Final = f"exists ({HELD_BY_SQL})"
 
 
@@ -141,18 +147,18 @@ class Ledger:
     # -- claiming
 
     async def claim_due(
-        self, *, lease: timedelta, per_account: int, vendor: str, busy: Sequence[AccountId] = ()
+        self, *, lease: timedelta, per_account: int, vendor: str, room: Mapping[AccountId, int] = NO_LIMIT
     ) -> list[Intent]:
-        """Lease rows that are due to be attempted, at most *per_account* of each account.
+        """Lease rows that are due to be attempted, the oldest first, at most *per_account* of each account.
 
         Rows under a brake are left; of a paused connection one row is taken when the pause is due to be
-        tested, which postpones the next test. Accounts in *busy* are skipped.
+        tested, which postpones the next test. Of an account in *room* no more than that are taken.
         """
         statement = f"""
-            with accounts as (select distinct account_id from intent where state = 'waiting' and vendor = $3
-                              and due_at <= clock_timestamp() and not account_id = any($5::text[])),
+            with accounts as ({_DUE_ACCOUNTS.format("state = 'waiting'")}),
             probes as (update pause p set retry_at = clock_timestamp() + make_interval(secs => $1)
-                       where p.vendor = $3 and p.retry_at <= clock_timestamp() and exists (
+                       where p.vendor = $3 and p.retry_at <= clock_timestamp()
+                       and p.account_id in (select account_id from accounts) and exists (
                          select from intent i where i.account_id = p.account_id and i.state = 'waiting'
                            and i.vendor = $3 and i.due_at <= clock_timestamp() and {_FREE} and not {_BRAKED})
                        returning p.account_id),
@@ -161,16 +167,16 @@ class Ledger:
                 select i.id from intent i where i.account_id = a.account_id and i.state = 'waiting' and i.vendor = $3
                   and i.due_at <= clock_timestamp() and {_FREE} and not {_BRAKED}
                   and (not {_PAUSED} or a.account_id in (select account_id from probes))
-                order by i.priority, i.due_at
+                order by i.priority, i.due_at, i.created_at
                 limit case when exists (select from pause p where p.account_id = a.account_id and p.vendor = $3)
-                           then 1 else $2 end
+                           then 1 else a.most end
                 for update skip locked) picked)
             update intent i set lease_until = clock_timestamp() + make_interval(secs => $1), lease_token = $4
             from due where i.id = due.id returning {_COLUMNS}"""
-        return await self._claim(statement, lease, per_account, vendor, busy)
+        return await self._claim(statement, lease, per_account, vendor, room)
 
     async def claim_unsure(
-        self, *, lease: timedelta, per_account: int, vendor: str, busy: Sequence[AccountId] = ()
+        self, *, lease: timedelta, per_account: int, vendor: str, room: Mapping[AccountId, int] = NO_LIMIT
     ) -> list[Intent]:
         """Lease rows that are to be looked up: unknown ones that are due, and attempts past their deadline.
 
@@ -193,23 +199,24 @@ class Ledger:
                     "no answer was recorded before the deadline",
                 )  # fmt: skip
         statement = f"""
-            with accounts as (select distinct account_id from intent where state = 'unknown' and vendor = $3
-                              and due_at <= clock_timestamp() and not account_id = any($5::text[])),
+            with accounts as ({_DUE_ACCOUNTS.format("state = 'unknown'")}),
             due as materialized (
               select picked.id from accounts a cross join lateral (
                 select i.id from intent i where i.account_id = a.account_id and i.state = 'unknown' and i.vendor = $3
                   and i.due_at <= clock_timestamp() and {_FREE}
-                order by i.due_at limit $2 for update skip locked) picked)
+                order by i.due_at, i.created_at limit a.most for update skip locked) picked)
             update intent i set lease_until = clock_timestamp() + make_interval(secs => $1), lease_token = $4
             from due where i.id = due.id returning {_COLUMNS}"""
-        return await self._claim(statement, lease, per_account, vendor, busy)
+        return await self._claim(statement, lease, per_account, vendor, room)
 
     async def _claim(
-        self, statement: str, lease: timedelta, per_account: int, vendor: str, busy: Sequence[AccountId]
+        self, statement: str, lease: timedelta, per_account: int, vendor: str, room: Mapping[AccountId, int]
     ) -> list[Intent]:
         token, claimed = uuid4(), time.monotonic()
         async with transaction(self._pool) as connection:
-            rows = await connection.fetch(statement, lease.total_seconds(), per_account, vendor, token, list(busy))
+            rows = await connection.fetch(
+                statement, lease.total_seconds(), per_account, vendor, token, list(room), list(room.values())
+            )
         # An update returns its rows in any order; who asked first goes first.
         return sorted((_intent(row, claimed, token) for row in rows), key=lambda intent: (intent.created_at, intent.id))
 
@@ -334,6 +341,25 @@ class Ledger:
                 await self._journal(
                     connection, intent.id, intent.account, change.kind, intent.attempt, intent.state, change.reason
                 )
+
+    async def put_off(self, account: AccountId, vendor: str, wait: timedelta, reason: str) -> int:
+        """Let rows that are due and nobody's be due after *wait*, and say why; return how many.
+
+        Those of several calls that mean one moment are due in one second, so that the oldest goes first then.
+        """
+        async with acquired(self._pool) as connection:
+            status: str = await connection.execute(
+                f"update intent set cause = $4, updated_at = clock_timestamp(), "
+                f"due_at = to_timestamp(ceil(extract(epoch from clock_timestamp() + make_interval(secs => $3)))) "
+                f"where id in (select i.id from intent i where i.account_id = $1 and i.vendor = $2 "
+                f"and i.state in ('waiting', 'unknown') and i.due_at <= clock_timestamp() and {_FREE} "
+                f"order by i.id for update skip locked) and account_id = $1",
+                account,
+                vendor,
+                wait.total_seconds(),
+                reason,
+            )
+        return int(status.split()[-1])
 
     async def pause(
         self, connection: Connection, account: AccountId, vendor: str, reason: str, remedy: str, retry: timedelta

@@ -34,7 +34,7 @@ from trellis.assessments.domain.invites import (
 from trellis.assessments.domain.options import Options
 from trellis.assessments.domain.results import as_text
 from trellis.common.contracts.identifiers import AccountId, AssessmentId
-from trellis.common.errors import PermanentError, TransientError
+from trellis.common.errors import PermanentError, TransientError, VendorAwayError
 from trellis.common.runtime.clock import utc_now
 
 CONNECT_SECONDS: Final = 5.0
@@ -190,13 +190,14 @@ class HttpCoderbyte:
                 status, wait = answer.status, parse_retry_after(answer.headers.get("Retry-After"), utc_now())
                 body = await _limited(answer)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise TransientError(f"Coderbyte cannot be reached ({type(error).__name__})") from None
+            raise VendorAwayError(f"Coderbyte cannot be reached ({type(error).__name__})") from None
         if status in (401, 403):
             raise CredentialError(f"Coderbyte answered {status}: it rejects the API key")
         if status == 404 and missing is not None:
             return missing
         if not 200 <= status < 300:
-            raise TransientError(f"Coderbyte answered {status} to a reading", retry_after=wait)
+            kind = VendorAwayError if status >= 500 else TransientError
+            raise kind(f"Coderbyte answered {status} to a reading", retry_after=wait)
         data = success_data(body)
         if data is None:
             raise TransientError("Coderbyte's answer is not the body of a success")

@@ -16,7 +16,7 @@ import aiohttp
 from pydantic import TypeAdapter
 
 from trellis.common.contracts.identifiers import ApplicationId, CandidateId, JobId, UserId
-from trellis.common.errors import TransientError
+from trellis.common.errors import TransientError, VendorAwayError
 from trellis.common.ledger.budget import Use
 from trellis.common.ledger.effects import Unauthorized
 from trellis.greenhouse_actions.adapters import v1_rows
@@ -29,7 +29,13 @@ from trellis.greenhouse_actions.adapters.harvest import (
 )
 from trellis.greenhouse_actions.adapters.headers import next_query, retry_after
 from trellis.greenhouse_actions.adapters.http import MOST_BYTES, HttpAnswer
-from trellis.greenhouse_actions.adapters.http_harvest import Allowance, HttpHarvest, Shared, UnreachableError
+from trellis.greenhouse_actions.adapters.http_harvest import (
+    Allowance,
+    HttpHarvest,
+    Shared,
+    UnreachableError,
+    unreadable,
+)
 from trellis.greenhouse_actions.adapters.rows import Row, parsed, words_of
 from trellis.greenhouse_actions.connection import Connection
 from trellis.greenhouse_actions.domain.outcomes import Answered, Reply, missing_permission
@@ -235,12 +241,16 @@ class HarvestV1(HttpHarvest):
 
     async def _get(self, route: Route, permission: Permission, path: str, query: Mapping[str, str]) -> HttpAnswer:
         """Read, and return an answer that is 200 or 404."""
+        with self._shared.breakers.reading(self._connection.account):
+            return await self._answer(route, permission, path, query)
+
+    async def _answer(self, route: Route, permission: Permission, path: str, query: Mapping[str, str]) -> HttpAnswer:
         try:
             answer = await self._read(route, path, query, self._headers)
         except UnreachableError as error:
             if self._connection.settings.v1_unreachable == "ended":
                 raise CredentialRejectedError(UNREACHED) from None
-            raise TransientError(f"{error}; if that stays so, Harvest v1 has ended: {_SWITCH}") from None
+            raise VendorAwayError(f"{error}; if that stays so, Harvest v1 has ended: {_SWITCH}") from None
         if answer.status == 401:
             raise CredentialRejectedError(KEY_REJECTED)
         if answer.status == 403:
@@ -248,8 +258,7 @@ class HarvestV1(HttpHarvest):
         if answer.status == 410:
             raise CredentialRejectedError(ENDED)
         if answer.status not in (200, 404):
-            wait = retry_after(answer.headers)
-            raise TransientError(f"Greenhouse answered {answer.status} to a reading of {route.value}", retry_after=wait)
+            raise unreadable(route, answer)
         return answer
 
     # -- writing

@@ -18,7 +18,7 @@ from trellis.greenhouse_actions.adapters import v3_rows
 from trellis.greenhouse_actions.adapters.harvest import MOST_IDS, V3, CredentialRejectedError, TooLongError
 from trellis.greenhouse_actions.adapters.headers import next_cursor, retry_after
 from trellis.greenhouse_actions.adapters.http import HttpAnswer
-from trellis.greenhouse_actions.adapters.http_harvest import HttpHarvest
+from trellis.greenhouse_actions.adapters.http_harvest import HttpHarvest, unreadable
 from trellis.greenhouse_actions.adapters.mint import REJECTED
 from trellis.greenhouse_actions.adapters.rows import Row, words_of
 from trellis.greenhouse_actions.adapters.tokens import Token
@@ -200,6 +200,10 @@ class HarvestV3(HttpHarvest):
 
     async def _get(self, route: Route, query: Mapping[str, str]) -> HttpAnswer:
         """Read one page; a 401 gets a newer token once, a second one means that the credential is rejected."""
+        with self._shared.breakers.reading(self._connection.account):
+            return await self._page(route, query)
+
+    async def _page(self, route: Route, query: Mapping[str, str]) -> HttpAnswer:
         user = self._connection.reading_user
         token = await self._shared.tokens.bearer(self._connection, user)
         answer = await self._read(route, f"/{route.value}", query, _bearing(token))
@@ -214,8 +218,7 @@ class HarvestV3(HttpHarvest):
         if answer.status == 422:
             raise _FilterError(route.value)
         if answer.status != 200:
-            wait = retry_after(answer.headers)
-            raise TransientError(f"Greenhouse answered {answer.status} to a reading of {route.value}", retry_after=wait)
+            raise unreadable(route, answer)
         return answer
 
     # -- writing

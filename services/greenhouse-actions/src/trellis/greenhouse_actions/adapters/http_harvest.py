@@ -14,7 +14,8 @@ from datetime import timedelta
 from typing import Final, Protocol
 
 from trellis.common.contracts.identifiers import AccountId, UserId
-from trellis.common.errors import TransientError
+from trellis.common.errors import TransientError, VendorAwayError
+from trellis.common.ledger.breakers import Breakers
 from trellis.common.ledger.budget import Use
 from trellis.greenhouse_actions.adapters.headers import count, retry_after
 from trellis.greenhouse_actions.adapters.http import HttpAnswer, HttpClients, UnansweredError
@@ -54,8 +55,15 @@ class Bearers(Protocol):
         """Let the next caller fetch one."""
 
 
-class UnreachableError(TransientError):
+class UnreachableError(VendorAwayError):
     """No whole answer came to a reading."""
+
+
+def unreadable(route: Route, answer: HttpAnswer) -> TransientError:
+    """Return what is to be raised for an answer to a reading that is none: 429, 5xx, or what nobody expects."""
+    kind = VendorAwayError if answer.status >= 500 else TransientError
+    reason = f"Greenhouse answered {answer.status} to a reading of {route.value}"
+    return kind(reason, retry_after=retry_after(answer.headers))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,11 +71,13 @@ class Shared:
     """What the connections of one process share.
 
     Attributes:
+        breakers: Count what comes of calls; while Greenhouse does not answer, they let nothing pass.
         spellings: Which spelling of a time range each account's Greenhouse took: pipe, bracket or none.
         gates: How many calls of one account may be under way.
     """
 
     http: HttpClients
+    breakers: Breakers
     tokens: Bearers
     measures: Measures
     account_calls: int = 8
@@ -142,11 +152,14 @@ class HttpHarvest:
     async def _write(
         self, request: HarvestRequest, headers: Mapping[str, str], leave_before: float
     ) -> HttpAnswer | NeverLeft | Cut:
-        """Make one write, once, unless its time is over."""
-        async with self._shared.gate(self._connection.account):
+        """Make one write, once, unless its time is over or Greenhouse does not answer."""
+        account, breakers = self._connection.account, self._shared.breakers
+        async with self._shared.gate(account):
             started = time.monotonic()
             if started >= leave_before:
                 return NeverLeft(reason="the application was read too long ago", wait=timedelta())
+            if not breakers.takes_writes(account):
+                return NeverLeft(reason=breakers.reason(account), wait=breakers.wait(account))
             try:
                 answer = await self._shared.http.write(
                     request.method,
@@ -156,10 +169,12 @@ class HttpHarvest:
                     connect_seconds=leave_before - started,
                 )
             except UnansweredError as error:
+                breakers.failed(account)
                 self._count(request.route, "cut" if error.left else "never_left", started)
                 if error.left:
                     return Cut(reason=f"the connection to Greenhouse broke before its answer ({error})")
                 return NeverLeft(reason=f"Greenhouse cannot be reached ({error})")
+            (breakers.failed if answer.status >= 500 else breakers.answered)(account)
             with contextlib.suppress(TransientError):  # the answer matters; the budget is told by the next one
                 await self._told(request.route, answer, started)
             return answer

@@ -12,7 +12,7 @@ from typing import Any, Final
 import aiohttp
 
 from trellis.common.contracts.identifiers import UserId
-from trellis.common.errors import TransientError
+from trellis.common.errors import TransientError, VendorAwayError
 from trellis.common.ledger.effects import Unauthorized
 from trellis.common.runtime.clock import utc_now
 from trellis.greenhouse_actions.adapters.harvest import CredentialRejectedError
@@ -44,12 +44,13 @@ class HttpMint:
         try:
             answer = await self._http.post_form(connection.tokens_url, form, basic=basic)
         except UnansweredError as error:
-            raise TransientError(f"the token route of Greenhouse cannot be reached ({error})") from None
+            raise VendorAwayError(f"the token route of Greenhouse cannot be reached ({error})") from None
         if answer.status in (400, 401, 403):
             raise CredentialRejectedError(_rejected(answer, user))
         if answer.status != 200:
             wait = retry_after(answer.headers)
-            raise TransientError(f"the token route of Greenhouse answered {answer.status}", retry_after=wait)
+            kind = VendorAwayError if answer.status >= 500 else TransientError
+            raise kind(f"the token route of Greenhouse answered {answer.status}", retry_after=wait)
         return _minted(_json(answer.body), utc_now())
 
 
