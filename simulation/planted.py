@@ -16,6 +16,7 @@ from typing import Any
 from uuid import UUID
 
 from simulation.planted_orders import no_tombstone, sent_again
+from simulation.planted_standings import hidden_is_gone, never_taken_back
 from simulation.process import CURRENT
 from simulation.twins import assessments, people
 from simulation.twins import ledger as twin
@@ -495,6 +496,8 @@ def _write_as_probe(put: _Put) -> None:
 
 
 BUGS = (
+    Bug(name="what recruiters see never taken back", within=60, patch=never_taken_back),
+    Bug(name="hidden application read as gone for what recruiters see", within=400, patch=hidden_is_gone),
     Bug(name="withdrawal without tombstone", within=600, patch=no_tombstone),
     Bug(name="each order to send an invite of its own", within=120, patch=sent_again),
     Bug(name="look-up skipped", within=40, patch=_look_up_skipped),

@@ -245,6 +245,13 @@ def test_never_means_never_also_when_the_earlier_one_is_in_doubt(state: State) -
     assert isinstance(stands([known(1, state=state)]), InvitedBefore)
 
 
+def test_an_invite_given_up_that_may_be_out_keeps_a_later_visit_from_another() -> None:
+    given_up = known(1, state=State.SUPERSEDED, attempt=1, doubted=True)
+    assert isinstance(stands([given_up]), InvitedBefore)
+    assert stands([given_up], reinvite=Reinvite.ALWAYS) == Go()
+    assert stands([known(1, state=State.SUPERSEDED, attempt=0, doubted=False)]) == Go()
+
+
 def test_an_earlier_invite_that_never_left_does_not_count() -> None:
     assert stands([known(1, state=State.SUPERSEDED, attempt=0)]) == Go()
 

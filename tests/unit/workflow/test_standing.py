@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from tests.fakes.histories import APPLICATION, CODING, OFFER, TEST, ShownHistory, at, entered, result, settled, snapshot
@@ -12,9 +12,10 @@ from trellis.common.contracts import facts as f
 from trellis.common.contracts import outcomes as o
 from trellis.common.contracts.commands import Action, ShowStanding, Standing
 from trellis.common.contracts.facts import ApplicationStatus
-from trellis.common.contracts.identifiers import Visit
+from trellis.common.contracts.identifiers import CommandId, Visit
 from trellis.common.contracts.outcomes import OutcomeState
 from trellis.workflow.domain import events as e
+from trellis.workflow.domain.application import Commanded
 from trellis.workflow.domain.outgoing import commands_for
 from trellis.workflow.domain.standing import standing_of
 
@@ -129,6 +130,16 @@ def test_a_rule_that_asks_a_person_is_shown_as_waiting() -> None:
     assert visit is not None
     held = replace(history.state, held=frozenset({(visit.name, "engineering", "cheat"), (visit.name, "a", "b")}))
     assert standing_of(held) == (Standing.WAITING, "rule b asks a person to decide")
+
+
+@pytest.mark.parametrize("action", list(Action))
+@pytest.mark.parametrize("state", [OutcomeState.PARKED, OutcomeState.REFUSED])
+def test_of_all_that_fails_recruiters_see_what_they_wait_for(action: Action, state: OutcomeState) -> None:
+    present = invited().state
+    assert present.visit is not None
+    failed = Commanded(action=action, visit=present.visit.name, requested=True, state=state, reason="r")
+    shown, _ = standing_of(replace(present, commands={CommandId(UUID(int=1)): failed}))
+    assert (shown is Standing.PROBLEM) == (action in (Action.INVITE, Action.NOTE, Action.MOVE))
 
 
 def test_what_a_person_took_back_or_excused_is_not_shown() -> None:

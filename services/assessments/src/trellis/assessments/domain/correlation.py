@@ -247,14 +247,15 @@ def standing(
         reinvite: The account's rule for later visits.
         on_collision: The account's rule for one person with two applications.
     """
-    before = [invite for invite in earlier if invite.command_id != command and invite.may_be_out]
+    others = [invite for invite in earlier if invite.command_id != command]
+    before = [invite for invite in others if invite.may_be_out or invite.was_given_up]
     if before and reinvite is not Reinvite.ALWAYS:
         newest = max(before, key=lambda invite: invite.prepared_at)
         if reinvite is Reinvite.NEVER:
             return InvitedBefore(earlier=newest, reason="was invited to this assessment in an earlier visit")
         if any(invite.progress is not Progress.INVITED for invite in before):
             return InvitedBefore(earlier=newest, reason="began this assessment in an earlier visit")
-    if reinvite is not Reinvite.ALWAYS and any(_is_leaving(item) for item in earlier if item.command_id != command):
+    if reinvite is not Reinvite.ALWAYS and any(_is_leaving(item) for item in others):
         return Leaving()
     rivals = [
         invite

@@ -15,6 +15,7 @@ from trellis.workflow.domain.decisions import Message, decide
 from trellis.workflow.domain.rules import Workflows
 
 _WORDS: Final = {Action.INVITE: "the invite", Action.NOTE: "the note", Action.MOVE: "the move"}
+"""What recruiters care about; who gave an order by hand sees its outcome in the story."""
 _NEEDS_A_PERSON: Final = (OutcomeState.PARKED, OutcomeState.REFUSED)
 _NOTHING: Final = (None, "")
 
