@@ -11,6 +11,7 @@ from functools import cached_property
 from simulation import oracle, quiet
 from simulation.by_hand import act_by_hand
 from simulation.coverage import Met
+from simulation.erasing import erase_people
 from simulation.loop import DeadlockError, SeededLoop
 from simulation.patching import installed
 from simulation.people import People
@@ -128,6 +129,8 @@ class _History:
             self.people.start(self._answer_offers())
         if self.plan.by_hand:
             self.people.start(act_by_hand(world, self.people, self.plan.seed))
+        if self.plan.erases:
+            self.people.start(erase_people(world, self.people, self.plan.seed))
         await asyncio.sleep(self.plan.faulty_seconds)
         world.faulty = False
         world.broker.come_back()

@@ -436,5 +436,6 @@ def _people_are_obeyed(world: World) -> Iterator[str]:
                 and (offered[key] > entered + ACT_WITHIN_SECONDS or _came_back_soon(world, account, application))
             ):
                 continue
-            if stands and key not in asked and key not in excused:
+            is_erased = (account, view.candidate_id) in world.erased_by_hand
+            if stands and key not in asked and key not in excused and not is_erased:
                 yield f"P5: application {application} of {account} stands in {CODING}, and no invite was asked for"

@@ -154,6 +154,8 @@ class People:
         candidate = greenhouse.people[greenhouse.truth[application].candidate_id]
         greenhouse.people[candidate.id] = replace(candidate, addresses=(Address(value=address, type="personal"),))
         self.world.addresses.setdefault((account, candidate.id), set()).add(address)
+        if (account, candidate.id) in self.world.erased_by_hand:
+            self._erase(account, candidate.id)
         self.world.tell("{}: {} has a new address", account, application)
 
     def _merge(self, account: AccountId, application: ApplicationId) -> None:
@@ -165,6 +167,8 @@ class People:
             if view.candidate_id == loser:
                 greenhouse.truth[ident] = replace(view, candidate_id=winner.id)
         world.addresses[account, winner.id] = world.addresses.pop((account, loser), set())
+        if (account, loser) in world.erased_by_hand:
+            world.erased_by_hand.add((account, winner.id))
         world.tell("{}: candidate {} is merged into {}", account, loser, winner.id)
         self._tell(account, "merge_candidate", {"person": {"id": loser, "new_candidate_id": winner.id}})
 
@@ -201,6 +205,23 @@ class People:
         else:
             told = {"application": {"id": application, "candidate_id": view.candidate_id, "job_id": view.job_id}}
             self._tell(account, "delete_application", told)
+
+    def merge(self, account: AccountId, application: ApplicationId) -> None:
+        """Merge the application's candidate into another."""
+        self.do(account, application, Act(after=0.0, kind="merge"))
+
+    def anonymize(self, account: AccountId, application: ApplicationId) -> None:
+        """Anonymise the application's candidate."""
+        self.do(account, application, Act(after=0.0, kind="anonymize"))
+
+    def erase_by_hand(self, account: AccountId, candidate: CandidateId) -> None:
+        """Note for the oracle that nothing of the candidate may be left, nor of what comes later."""
+        world = self.world
+        self._erase(account, candidate)
+        world.erased_by_hand.add((account, candidate))
+        truth = world.greenhouses[account].truth
+        world.anonymized |= {(account, ident) for ident, view in truth.items() if view.candidate_id == candidate}
+        world.tell("{}: a person erases candidate {} by hand", account, candidate)
 
     # -- candidates
 

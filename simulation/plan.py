@@ -19,6 +19,8 @@ BY_HAND = 0.3
 """Part of the histories in which a person acts by hand; drawn apart, so that the others stay as they were."""
 AWAY = 0.4
 """Part of the histories in which a vendor does not answer for a while."""
+ERASES = 0.2
+"""Part of the histories in which people are erased at awkward moments; likewise."""
 BEHIND_SECONDS = 6.0
 """How late, at most, a change is shown in Greenhouse's lists."""
 ACT_WITHIN_SECONDS = 15.0
@@ -92,6 +94,7 @@ class Plan:
         lists_pending: Coderbyte lists pending invites, so that Trellis may send an invite in doubt again.
         sluggish: The vendors are slow.
         reconciles: Greenhouse is compared with the log, and some of its webhooks never come.
+        erases: People are erased by hand, after merges and while invites are made ready.
         by_hand: Candidates take the test uninvited, and a person acts on single applications by hand.
         behind_seconds: How late Greenhouse's lists show a change.
         least_messages: People act a little more until so many messages were under way.
@@ -108,6 +111,7 @@ class Plan:
     outages: tuple[Outage, ...]
     reconciles: bool = False
     by_hand: bool = False
+    erases: bool = False
     behind_seconds: float = 0.0
     least_messages: int = LEAST_MESSAGES
     without: frozenset[str] = frozenset()
@@ -133,6 +137,7 @@ def draw_plan(seed: int) -> Plan:
         outages=tuple(_outages(draw, faulty_seconds, reconciles=reconciles)),
         reconciles=reconciles,
         by_hand=random.Random(f"{seed} by hand").random() < BY_HAND,  # noqa: S311 - as above
+        erases=random.Random(f"{seed} erases").random() < ERASES,  # noqa: S311 - as above
         behind_seconds=draw.choice((0.0, BEHIND_SECONDS / 2, BEHIND_SECONDS)),
     )
     return replace(plan, outages=(*plan.outages, *_vendors_away(seed, plan.lives)))

@@ -344,6 +344,8 @@ class SimulatedGatekeeper:
         ]
         said = await asked(other.process, other.invites.judge(account, questions))
         await self._process.step("greenhouse-actions' answer")
+        for item in intents:
+            self._world.on_cleared(account, item.application_id)
         verdicts: dict[CommandId, ours.Verdict] = {}
         for item in intents:
             verdict = said.verdicts[item.application_id]

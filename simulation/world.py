@@ -80,7 +80,8 @@ class World:
         deleted: Applications that a person deleted.
         addresses: Every address that a candidate has had.
         erased: Those of them whose person was deleted or anonymised since.
-        anonymized: Applications whose candidate was anonymised.
+        erased_by_hand: Candidates of whom a person ordered that nothing is kept.
+        anonymized: Applications whose candidate was anonymised or erased by hand: their invites are given up.
         reviewed: The score that a reviewer gave last, of addresses whose webhook of it got through.
         story: What happened: when, a format and what goes into it.
         coverage: What was met.
@@ -110,6 +111,7 @@ class World:
         self.deleted: set[tuple[AccountId, ApplicationId]] = set()
         self.addresses: dict[tuple[AccountId, CandidateId], set[str]] = {}
         self.erased: set[tuple[AccountId, str]] = set()
+        self.erased_by_hand: set[tuple[AccountId, CandidateId]] = set()
         self.anonymized: set[tuple[AccountId, ApplicationId]] = set()
         self.reviewed: dict[tuple[AccountId, str], int] = {}
         self.reconciles = plan.reconciles
@@ -138,6 +140,7 @@ class World:
         self.crashes = 0
         self.acted_at: dict[tuple[AccountId, str], datetime] = {}
         self.on_invited: Callable[[AccountId, str], None] = lambda account, address: None
+        self.on_cleared: Callable[[AccountId, ApplicationId], None] = lambda account, application: None
         self.on_moved: Callable[[AccountId, ApplicationId], None] = lambda account, application: None
         self.uninvited: dict[tuple[AccountId, str], ApplicationId] = {}
         self.changes: dict[tuple[AccountId, ApplicationId], list[tuple[float, StageId | None, bool]]] = {}

@@ -73,7 +73,10 @@ class MemoryPeople:
         await opened.statement("erase")
         await opened.hold(("candidate", account, candidate))
         await _record(opened, account, candidate, why)
-        erased, came_along = [], why is not ErasureReason.DELETED
+        into = survivor(opened, account, candidate)
+        if why is ErasureReason.BY_HAND and into != candidate:
+            return await self.erase(connection, account, into, why, applications)
+        erased, came_along = [], why is ErasureReason.ANONYMIZED
         for ident, row in sorted(opened.rows("invite")):
             if row["account"] != account:
                 continue
@@ -127,6 +130,9 @@ class MemoryPeople:
             kept: StoredInvite = row["invite"]
             if (kept.account, kept.candidate_id) == (account, candidate):
                 await opened.update("result", key, invite=replace(kept, candidate_id=into))
+        own = opened.get("erasure", (account, candidate))
+        if own is not None and own["why"] is ErasureReason.BY_HAND:
+            return ErasureReason.BY_HAND
         tombstone = opened.get("erasure", (account, into))
         return None if tombstone is None else tombstone["why"]
 

@@ -766,9 +766,18 @@ class TestSignalsAndPeople:
         new, own = await kept.prepare(invite()), await kept.prepare(invite(2, candidate_id=JOHN))
         await kept.run(kept.people, "merge", ACME, JANE, JOHN)
         assert (await kept.run(kept.people, "erase", ACME, JANE, DELETED)).commands == ()
-        gone = await kept.run(kept.people, "erase", ACME, JANE, ErasureReason.BY_HAND)
+        gone = await kept.run(kept.people, "erase", ACME, JANE, ErasureReason.ANONYMIZED)
         assert gone.commands == (new.command_id,)
         assert (await kept.stored(own)).address is not None
+
+    async def test_an_erasure_by_hand_follows_a_merge_whichever_comes_first(self, kept: Kept) -> None:
+        new, own = await kept.prepare(invite()), await kept.prepare(invite(2, candidate_id=JOHN))
+        by_hand, third = ErasureReason.BY_HAND, CandidateId(300)
+        await kept.run(kept.people, "merge", ACME, JANE, JOHN)
+        gone = await kept.run(kept.people, "erase", ACME, JANE, by_hand)
+        assert set(gone.commands) == {new.command_id, own.command_id}
+        assert not await kept.run(kept.invites, "prepare", invite(3, candidate_id=JOHN))
+        assert await kept.run(kept.people, "merge", ACME, JOHN, third) is by_hand
 
     async def test_the_ledgers_rows_of_a_person_are_found_by_candidate_and_by_application(self, kept: Kept) -> None:
         new, other = await kept.prepare(invite()), await kept.prepare(invite(2, candidate_id=JOHN))

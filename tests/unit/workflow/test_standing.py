@@ -150,6 +150,7 @@ def test_what_a_person_took_back_or_excused_is_not_shown() -> None:
     assert history.shown == (Standing.STARTED, "")
     assert standing_of(replace(history.state, withdrawn=frozenset({key}))) == (None, "")
     assert standing_of(replace(history.state, excused=frozenset({key[0]}))) == (None, "")
+    assert standing_of(replace(history.state, erased=True)) == (None, "")
 
 
 @pytest.mark.parametrize("state", [OutcomeState.REFUSED, OutcomeState.DONE])
@@ -184,3 +185,17 @@ def test_the_command_tells_which_visit_it_is_about_and_counts() -> None:
     assert isinstance(command, ShowStanding)
     assert (command.standing, command.ordinal, command.stage_id) == (Standing.INVITED, 1, CODING)
     assert command.command_id == changed.command_id  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("action", [Action.ATTACH, Action.WITHDRAW])
+def test_what_came_of_a_persons_own_order_is_no_problem_of_recruiters(action: Action) -> None:
+    history = invited()
+    ((ident, asked),) = history.state.commands.items()
+    refused = replace(asked, action=action, state=OutcomeState.REFUSED, reason="the person was erased")
+    assert standing_of(replace(history.state, commands={ident: refused})) == (None, "")
+
+
+def test_of_an_erased_person_only_what_needs_another_is_shown() -> None:
+    history = invited()
+    history.settle(Action.INVITE, OutcomeState.PARKED, "no address")
+    assert standing_of(replace(history.state, erased=True))[0] is Standing.PROBLEM

@@ -48,13 +48,16 @@ class PeopleStore:
             connection: The caller's transaction.
             account: The tenant.
             candidate: Whose data goes.
-            why: What led to it. Except for a deletion, since Greenhouse deletes whoever is merged, what was the
-                candidate's before a merge goes as well.
+            why: What led to it. What was the candidate's before a merge goes with an anonymisation, and with an order by
+                hand all that the survivor has; with a deletion neither, since Greenhouse deletes whoever is merged.
             applications: Erased besides, whoever's they are.
         """
         await tombstones.lock_alone(connection, account, candidate)
         await tombstones.record(connection, account, candidate, why)
-        came_along = why is not ErasureReason.DELETED
+        into = await tombstones.survivor(connection, account, candidate)
+        if why is ErasureReason.BY_HAND and into != candidate:
+            return await self.erase(connection, account, into, why, applications)
+        came_along = why is ErasureReason.ANONYMIZED
         rows = await connection.fetch(
             "select command_id, former_hashes || address_hash as hashes from invite where account_id = $1 and (candidate_id = $2 "
             "or application_id = any($3::bigint[]) or $4 and $2 = any(merged_from)) order by command_id for update",
@@ -94,7 +97,7 @@ class PeopleStore:
         """Make all that was *candidate*'s *into*'s, sealed under its key; the old key is dropped.
 
         Returns:
-            Why *into* was erased, if it was: then what came along is to be erased as well.
+            Why all that is *into*'s now is to be erased, if it is: *into* was erased, or *candidate* was by hand.
         """
         into = await tombstones.survivor(connection, account, into)
         if candidate == into:
@@ -141,7 +144,8 @@ class PeopleStore:
                 report,
             )
         await self._sealer.drop(connection, account, candidate_subject(candidate))
-        return await tombstones.why_erased(connection, account, into)
+        by_hand = await tombstones.why_erased(connection, account, candidate) is ErasureReason.BY_HAND
+        return ErasureReason.BY_HAND if by_hand else await tombstones.why_erased(connection, account, into)
 
     async def _reseal(
         self,

@@ -39,15 +39,13 @@ def standing_of(state: Application) -> tuple[Standing | None, str]:
     """Return what recruiters are to see of the present stage visit, and why a person is needed, if one is.
 
     Nothing is shown of a visit for which nothing was asked or a person took it back, nor of an application out of the
-    running.
+    running; of an erased person only what needs another. What came of a person's own order is told to whoever gave it.
     """
     visit = state.visit
     if visit is None or state.deleted or state.status is not ApplicationStatus.ACTIVE:
         return _NOTHING
     if visit.name in state.excused:
         return _NOTHING
-    if state.offered == visit.name:
-        return Standing.WAITING, "found late, so a person is to say whether the assessment is sent"
     taken_back = {state.invites[key] for key in state.withdrawn if key in state.invites}
     commands = [
         item
@@ -56,6 +54,10 @@ def standing_of(state: Application) -> tuple[Standing | None, str]:
     ]
     if (open_ones := [item for item in commands if item.state in _NEEDS_A_PERSON]) != []:
         return Standing.PROBLEM, _explained(open_ones[0])
+    if state.erased:
+        return _NOTHING
+    if state.offered == visit.name:
+        return Standing.WAITING, "found late, so a person is to say whether the assessment is sent"
     if (held := [rule for name, _, rule in sorted(state.held) if name == visit.name]) != []:
         return Standing.WAITING, f"rule {held[0]} asks a person to decide"
     if any(name == visit.name for name, _ in state.results):
