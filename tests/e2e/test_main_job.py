@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from tests.e2e.conftest import Tenant
 
@@ -67,6 +68,26 @@ async def test_missing_address_is_parked_and_an_added_one_mends_it(tenant: Tenan
     await tenant.until_outcome(application, "invite", "parked")
     await tenant.person("edit_email", application_id=application, emails=[tenant.email("Fay")])
     await tenant.until_seen(application, invites=1)
+
+
+async def test_recruiters_see_in_greenhouse_that_a_person_is_needed_until_it_is_mended(
+    new_tenant: Callable[[], Tenant],
+) -> None:
+    tenant = new_tenant()
+    await tenant.open(**{"standing.delay": 0})
+    await tenant.person("grant_scope", scope="applications:update")
+    await tenant.person("define_field", key="trellis_standing")
+    application = await tenant.applies("Flo", emails=[], stage="Coding Assessment")
+
+    async def shows(text: str) -> bool:
+        written = [field["value"] for field in (await tenant.effects())["fields"]]
+        return bool(written) and written[-1].startswith(text)
+
+    problem = "Problem: the invite: the candidate has no e-mail address"
+    await tenant.until(lambda: shows(problem), "the problem is shown", application=application)
+    await tenant.person("edit_email", application_id=application, emails=[tenant.email("Flo")])
+    await tenant.until(lambda: shows("Assessment sent"), "the invite is shown", application=application)
+    assert await tenant.seen(application) == {"invites": 1, "notes": 0, "moves": 0}
 
 
 async def test_the_recruiter_wins_when_the_webhook_of_her_move_was_lost(tenant: Tenant) -> None:

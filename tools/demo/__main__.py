@@ -30,9 +30,9 @@ async def _play(*, as_json: bool) -> int:
         story = Story(Sandbox(session, sandbox_url(), ACCOUNT), lambda text: console.print(f"  · {text}"))
         console.print("[bold]Trellis demo[/bold]: seven people apply as Backend Engineer at Northwind.\n")
         await story.play()
-        counts, faults = await story.counts(), await story.faults()
+        counts, faults, shown = await story.counts(), await story.faults(), await story.shown()
     console.print()
-    console.print(_table(story))
+    console.print(_table(story, shown))
     console.print("\n[bold]Why?[/bold] `trellis why` tells of Gita, whose invite's answer was lost:\n")
     console.print(await trellis("why", str(story.cast["Gita"].application), "--account", ACCOUNT), markup=False)
     console.print(
@@ -51,16 +51,16 @@ async def _play(*, as_json: bool) -> int:
     return 1 if faults else 0
 
 
-def _table(story: Story) -> Table:
+def _table(story: Story, shown: dict[int, str]) -> Table:
     table = Table(title="What came of it", title_justify="left")
-    for heading in ("who", "story", "Trellis says"):
+    for heading in ("who", "story", "Trellis says", "recruiters see"):
         table.add_column(heading, overflow="fold")
     for person in story.cast.values():
         said = [
             step["text"] for step in person.steps if step["kind"] == "outcome" or (step.get("held") and step["outcome"])
         ]
         mark = " (held)" if held_of(person.steps) else " (parked)" if parked_of(person.steps) else ""
-        table.add_row(person.name + mark, person.story, "\n".join(said))
+        table.add_row(person.name + mark, person.story, "\n".join(said), shown.get(person.application, ""))
     return table
 
 

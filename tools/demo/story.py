@@ -23,6 +23,7 @@ SETTINGS: dict[str, object] = {
     "rate.max_per_second": 20,
     "rate.share": 1.0,
     "rate.start_limit": 100,
+    "standing.delay": 1,
 }
 """Shorter waits than in earnest, so that the story fits into a minute."""
 PATIENCE_SECONDS = 60.0
@@ -31,7 +32,7 @@ Say = Callable[[str], None]
 
 @dataclass(slots=True)
 class Person:
-    """One candidate of the story and what must have come of the application."""
+    """One candidate of the story and what must have come of the application; *shows* is what recruiters see begin with."""
 
     name: str
     story: str
@@ -40,6 +41,7 @@ class Person:
     moves: int = 0
     held: int = 0
     parked: int = 0
+    shows: str = ""
     application: int = 0
     candidate: int = 0
     steps: list[dict[str, Any]] = field(default_factory=list)
@@ -52,9 +54,9 @@ class Person:
 
 CAST = (
     Person("Odessa", "passes: noted and moved on", invites=1, notes=1, moves=1),
-    Person("Bram", "fails: noted, not moved", invites=1, notes=1),
-    Person("Chiara", "the report shows cheating: held for a person", invites=1, held=1),
-    Person("Dmitri", "has no e-mail address: parked with the reason", invites=0, parked=1),
+    Person("Bram", "fails: noted, not moved", invites=1, notes=1, shows="Assessment finished"),
+    Person("Chiara", "the report shows cheating: held for a person", invites=1, held=1, shows="Waiting for a person"),
+    Person("Dmitri", "has no e-mail address: parked with the reason", invites=0, parked=1, shows="Problem"),
     Person("Esi", "a recruiter moved her by hand first: hands off", invites=1),
     Person("Femi", "his webhook came three times: one mail, and passes", invites=1, notes=1, moves=1),
     Person("Gita", "the invite's answer was lost: held, then settled by her report", invites=1, notes=1, moves=1),
@@ -80,6 +82,8 @@ class Story:
 
     async def _connect(self) -> None:
         made = await self._sandbox.create()
+        await self._sandbox.person("grant_scope", scope="applications:update")
+        await self._sandbox.person("define_field", key="trellis_standing")
         self._environ = secrets_of(made)
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "trellis.yaml"
@@ -131,6 +135,7 @@ class Story:
         await self._until("those who passed are moved on", self._moved(3))
         await self._until("Chiara is held for a person", self._is_held("Chiara"))
         await self._until("Esi is left alone: the recruiter wins", self._shows("Esi", "superseded"))
+        await self._until("recruiters see in Greenhouse who needs them", self._is_shown)
         await asyncio.sleep(3.0)  # a second effect would show by now
         for person in self.cast.values():
             person.steps = await why(person.application, ACCOUNT)
@@ -173,6 +178,14 @@ class Story:
 
         return check
 
+    async def _is_shown(self) -> bool:
+        shown = await self.shown()
+        return all(_fits(shown.get(person.application, ""), person) for person in self.cast.values())
+
+    async def shown(self) -> dict[int, str]:
+        """Return what the custom field of each application says in the sandbox."""
+        return {field["application_id"]: field["value"] for field in (await self._sandbox.effects())["fields"]}
+
     async def counts(self) -> dict[str, int | float]:
         """Return the story in numbers: effects as the sandbox saw them, held and parked as `trellis why` tells."""
         effects = await self._sandbox.effects()
@@ -195,7 +208,7 @@ class Story:
 
     async def faults(self) -> list[str]:
         """Return whatever did not come out as it must; empty when all is well."""
-        effects = await self._sandbox.effects()
+        effects, shown = await self._sandbox.effects(), await self.shown()
         found = []
         for person in self.cast.values():
             seen = {
@@ -211,7 +224,15 @@ class Story:
                 wanted = getattr(person, what)
                 if count != wanted:
                     found.append(f"{person.name}: {count} {what}, not {wanted}")
+            if not _fits(shown.get(person.application, ""), person):
+                found.append(
+                    f"{person.name}: Greenhouse shows {shown.get(person.application, '')!r}, not {person.shows!r}"
+                )
         return found
+
+
+def _fits(shown: str, person: Person) -> bool:
+    return shown.startswith(person.shows) and bool(shown) == bool(person.shows)
 
 
 async def _steps(application: int) -> list[dict[str, Any]]:
