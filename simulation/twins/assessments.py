@@ -12,7 +12,7 @@ from simulation.twins.memory import NEVER, Row, Session, Transaction, is_free, t
 from simulation.twins.people import is_address_erased, is_erased, sealed_under, survivor
 from trellis.assessments.adapters.coderbyte import Organization, RawReport
 from trellis.assessments.adapters.invite_links import InviteLink
-from trellis.assessments.adapters.invite_store import AttachedInvite, NewInvite, StoredInvite
+from trellis.assessments.adapters.invite_rows import AttachedInvite, NewInvite, StoredInvite
 from trellis.assessments.adapters.result_store import DueReading, RecentResult, StoredResult
 from trellis.assessments.adapters.signal_store import UnmatchedSignal
 from trellis.assessments.domain.correlation import KnownInvite, Progress

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from simulation.twins.memory import Row, Transaction, tx
-from trellis.assessments.adapters.invite_store import StoredInvite
+from trellis.assessments.adapters.invite_rows import StoredInvite
 from trellis.assessments.adapters.people_store import Erased
 from trellis.common.contracts.facts import AssessmentSignalled, ErasureReason
 from trellis.common.contracts.identifiers import AccountId, ApplicationId, CandidateId

@@ -22,7 +22,8 @@ from tests.contract.stores.races import meanwhile
 from trellis.assessments.adapters.coderbyte import Organization
 from trellis.assessments.adapters.connection_store import ConnectionStore, Wanted
 from trellis.assessments.adapters.invite_links import InviteLink
-from trellis.assessments.adapters.invite_store import AttachedInvite, InviteStore, NewInvite, StoredInvite
+from trellis.assessments.adapters.invite_rows import AttachedInvite, NewInvite, StoredInvite
+from trellis.assessments.adapters.invite_store import InviteStore
 from trellis.assessments.adapters.people_store import Erased, PeopleStore
 from trellis.assessments.adapters.result_store import DueReading, ResultStore
 from trellis.assessments.adapters.signal_store import SignalStore

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
-from trellis.assessments.adapters.invite_store import AttachedInvite, StoredInvite
+from trellis.assessments.adapters.invite_rows import AttachedInvite, StoredInvite
 from trellis.assessments.adapters.signal_store import UnmatchedSignal
 from trellis.assessments.domain.correlation import Progress
 from trellis.assessments.gateway import VENDOR

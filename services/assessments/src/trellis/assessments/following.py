@@ -7,7 +7,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from trellis.assessments.adapters.coderbyte import Organization
-from trellis.assessments.adapters.invite_store import FollowKind
+from trellis.assessments.adapters.invite_rows import FollowKind
 from trellis.assessments.adapters.result_store import RecentResult
 from trellis.assessments.domain.correlation import KnownInvite
 from trellis.assessments.results import ResultPublisher

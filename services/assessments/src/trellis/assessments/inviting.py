@@ -11,7 +11,7 @@ from typing import Final
 
 from trellis.assessments.adapters.coderbyte import TOTAL_SECONDS, CredentialError, Organization
 from trellis.assessments.adapters.gatekeeper import Gatekeeper
-from trellis.assessments.adapters.invite_store import NewInvite
+from trellis.assessments.adapters.invite_rows import NewInvite
 from trellis.assessments.baseline import Baseline
 from trellis.assessments.domain import correlation
 from trellis.assessments.domain.correlation import Standing

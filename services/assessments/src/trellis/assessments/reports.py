@@ -17,7 +17,7 @@ from uuid import UUID
 import structlog
 
 from trellis.assessments.adapters.coderbyte import CredentialError, Organization, RawReport
-from trellis.assessments.adapters.invite_store import StoredInvite
+from trellis.assessments.adapters.invite_rows import StoredInvite
 from trellis.assessments.adapters.result_store import DueReading
 from trellis.assessments.baseline import Baseline
 from trellis.assessments.domain.correlation import Progress, must_hold, successor

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from trellis.assessments.adapters.coderbyte import RawReport
-from trellis.assessments.adapters.invite_store import StoredInvite
+from trellis.assessments.adapters.invite_rows import StoredInvite
 from trellis.assessments.adapters.result_store import StoredResult
 from trellis.assessments.domain.results import Result
 from trellis.assessments.stores import Invites, Results

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from trellis.assessments.adapters.invite_store import FollowKind, NewInvite, StoredInvite
+from trellis.assessments.adapters.invite_rows import FollowKind, NewInvite, StoredInvite
 from trellis.common.contracts.commands import SendInvite
 from trellis.common.contracts.identifiers import CandidateId
 from trellis.common.ledger.effects import Intent

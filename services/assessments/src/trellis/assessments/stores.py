@@ -9,7 +9,7 @@ from uuid import UUID
 
 from trellis.assessments.adapters.coderbyte import Organization, RawReport
 from trellis.assessments.adapters.invite_links import InviteLink
-from trellis.assessments.adapters.invite_store import AttachedInvite, NewInvite, StoredInvite
+from trellis.assessments.adapters.invite_rows import AttachedInvite, NewInvite, StoredInvite
 from trellis.assessments.adapters.people_store import Erased
 from trellis.assessments.adapters.result_store import DueReading, RecentResult, StoredResult
 from trellis.assessments.adapters.signal_store import UnmatchedSignal

@@ -5,13 +5,19 @@ Rows are locked in one order: the ledger's row first, then the invite's.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal
+from typing import Final
 from uuid import UUID
 
 from trellis.assessments.adapters import tombstones
 from trellis.assessments.adapters.invite_links import InviteLink, link_place, open_links
+from trellis.assessments.adapters.invite_rows import (
+    AttachedInvite,
+    NewInvite,
+    StoredInvite,
+    known_of,
+    stored_of,
+)
 from trellis.assessments.domain.correlation import KnownInvite, Progress
 from trellis.common.contracts.facts import AssessmentSignalled
 from trellis.common.contracts.identifiers import (
@@ -19,15 +25,11 @@ from trellis.common.contracts.identifiers import (
     ApplicationId,
     AssessmentId,
     CandidateId,
-    StageId,
-    Visit,
 )
-from trellis.common.ledger.states import State
 from trellis.common.runtime.keyring import UnreadableError
 from trellis.common.runtime.sealer import Sealer, candidate_subject
 from trellis.common.store.postgres import Connection
 
-FollowKind = Literal["shared", "earlier"]
 _KNOWN: Final = (
     "v.command_id, v.application_id, v.visit, v.stage_id, v.assessment_id, i.state, i.attempt, v.doubted, "
     "coalesce(i.lease_until > clock_timestamp() and i.lease_token = v.ready_token, false) as leaving, "
@@ -40,79 +42,6 @@ _STORED: Final = (
     "time_expired, poll_step, attached_body_id"
 )
 _ORDER: Final = "array['invited', 'started', 'completed', 'graded', 'reviewed']"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredInvite:
-    """One row, as the shell works with it; see the columns' comments."""
-
-    command_id: UUID
-    account: AccountId
-    application_id: ApplicationId
-    candidate_id: CandidateId
-    visit: Visit
-    stage_id: StageId
-    assessment_id: AssessmentId
-    correlationid: str
-    address_hash: str | None
-    address: bytes | None = field(repr=False)
-    known_attempts: frozenset[str]
-    read_at: datetime | None
-    doubted: bool
-    follows: UUID | None
-    follow_kind: str | None
-    progress: Progress
-    completed_at: datetime | None
-    time_expired: bool | None
-    poll_step: int | None
-    attached_body_id: UUID | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AttachedInvite:
-    """An invite whose result a person found in a webhook that matched nothing.
-
-    Attributes:
-        address_hash: Of the address that the webhook named.
-        body_id: The webhook's sealed body.
-    """
-
-    command_id: UUID
-    account: AccountId
-    application_id: ApplicationId
-    candidate_id: CandidateId
-    visit: Visit
-    stage_id: StageId
-    assessment_id: AssessmentId
-    correlationid: str
-    address_hash: str
-    body_id: UUID
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewInvite:
-    """What is written of an invite that is about to leave, or that follows another."""
-
-    command_id: UUID
-    account: AccountId
-    application_id: ApplicationId
-    candidate_id: CandidateId
-    visit: Visit
-    stage_id: StageId
-    assessment_id: AssessmentId
-    correlationid: str
-    address: str = field(repr=False)
-    address_hash: str = ""
-    known_attempts: frozenset[str] = frozenset()
-    seen_at: datetime | None = None
-    """When the address was read in Greenhouse, on the database's clock; None when nobody knows."""
-    read_at: datetime | None = None
-    """When the attempts were read; None for just now."""
-    ready_token: UUID | None = None
-    """The claim under which it is made ready; None when it only follows another."""
-    follows: UUID | None = None
-    follow_kind: FollowKind | None = None
-    poll_after: timedelta | None = None
 
 
 class InviteStore:
@@ -145,7 +74,7 @@ class InviteStore:
             application,
             assessment,
         )
-        return [_known(row) for row in rows]
+        return [known_of(row) for row in rows]
 
     async def of_person(
         self, connection: Connection, account: AccountId, address_hash: str, assessment: AssessmentId
@@ -158,7 +87,7 @@ class InviteStore:
             address_hash,
             assessment,
         )
-        return [_known(row) for row in rows]
+        return [known_of(row) for row in rows]
 
     async def find(
         self, connection: Connection, account: AccountId, command: UUID, *, lock: bool = False
@@ -169,14 +98,14 @@ class InviteStore:
             account,
             command,
         )
-        return None if row is None else _stored(row)
+        return None if row is None else stored_of(row)
 
     async def followers(self, connection: Connection, account: AccountId, command: UUID) -> list[StoredInvite]:
         """Return the invites for which the result of *command* stands."""
         rows = await connection.fetch(
             f"select {_STORED} from invite where account_id = $1 and follows = $2 order by command_id", account, command
         )
-        return [_stored(row) for row in rows]
+        return [stored_of(row) for row in rows]
 
     async def address(self, connection: Connection, invite: StoredInvite) -> str | None:
         """Return the address an invite went to; None when the person was erased."""
@@ -376,46 +305,3 @@ class InviteStore:
 def address_place(command: UUID) -> str:
     """Return where a sealed address stands."""
     return f"invite.address:{command}"
-
-
-def _known(row: Any) -> KnownInvite:
-    return KnownInvite(
-        command_id=row["command_id"],
-        application_id=ApplicationId(row["application_id"]),
-        visit=Visit(row["visit"]),
-        stage_id=StageId(row["stage_id"]),
-        assessment_id=AssessmentId(row["assessment_id"]),
-        state=State(row["state"]),
-        attempt=row["attempt"],
-        doubted=row["doubted"],
-        leaving=row["leaving"],
-        progress=Progress(row["progress"]),
-        prepared_at=row["prepared_at"],
-        knew_attempts=row["knew_attempts"],
-        follows=row["follows"],
-    )
-
-
-def _stored(row: Any) -> StoredInvite:
-    return StoredInvite(
-        command_id=row["command_id"],
-        account=AccountId(row["account_id"]),
-        application_id=ApplicationId(row["application_id"]),
-        candidate_id=CandidateId(row["candidate_id"]),
-        visit=Visit(row["visit"]),
-        stage_id=StageId(row["stage_id"]),
-        assessment_id=AssessmentId(row["assessment_id"]),
-        correlationid=row["correlationid"],
-        address_hash=row["address_hash"],
-        address=row["address"],
-        known_attempts=frozenset(row["known_attempts"]),
-        read_at=row["read_at"],
-        doubted=row["doubted"],
-        follows=row["follows"],
-        follow_kind=row["follow_kind"],
-        progress=Progress(row["progress"]),
-        completed_at=row["completed_at"],
-        time_expired=row["time_expired"],
-        poll_step=row["poll_step"],
-        attached_body_id=row["attached_body_id"],
-    )

@@ -9,7 +9,7 @@ from typing import Any, Final
 from uuid import UUID, uuid4
 
 from trellis.assessments.adapters.coderbyte import RawReport
-from trellis.assessments.adapters.invite_store import StoredInvite
+from trellis.assessments.adapters.invite_rows import StoredInvite
 from trellis.assessments.domain.polling import NextReading
 from trellis.assessments.domain.results import Result
 from trellis.common.contracts.identifiers import AccountId, ApplicationId, AssessmentId, CandidateId, Visit
