@@ -9,6 +9,7 @@ from uuid import UUID
 
 from simulation.process import Process
 from simulation.twins.memory import Memory, Row, Session, tx
+from trellis.common.contracts.facts import FoundBy
 from trellis.common.contracts.identifiers import AccountId, ApplicationId, stream_id
 from trellis.common.errors import ConflictError
 from trellis.common.store.postgres import Connection
@@ -17,6 +18,7 @@ from trellis.workflow.adapters.definition_store import Key
 from trellis.workflow.adapters.event_store import Appended, Recorded
 from trellis.workflow.adapters.timer_store import Timer
 from trellis.workflow.domain.application import Application
+from trellis.workflow.domain.diagnosis import Missed
 from trellis.workflow.domain.rules import Workflow, Workflows
 
 MOST_DUE = 200
@@ -125,6 +127,30 @@ class MemoryStore(Session):
         row = await opened.lock("timer", stream)
         if row is not None and row["generation"] == timer.generation:
             opened.put("timer", stream, row | {"due_at": row["due_at"] + wait})
+
+    async def accounts(self, connection: Connection) -> Sequence[AccountId]:
+        """See `Store.accounts`."""
+        opened = tx(connection)
+        await opened.statement("accounts")
+        return sorted({account for (account, _), _ in opened.rows("application")})
+
+    async def missed(self, connection: Connection, account: AccountId, since: datetime) -> Missed:
+        """See `Store.missed`."""
+        opened = tx(connection)
+        await opened.statement("missed")
+        visits = [
+            row["state"].visit
+            for (owner, _), row in opened.rows("application")
+            if owner == account and not row["state"].deleted and row["state"].visit is not None
+        ]
+        begun = [visit for visit in visits if visit.entered_at is not None and visit.entered_at > since]
+        told = max((visit.entered_at for visit in begun if visit.found_by is FoundBy.WEBHOOK), default=None)
+        found = [
+            visit.entered_at
+            for visit in begun
+            if visit.found_by is FoundBy.RECONCILIATION and (told is None or visit.entered_at > told)
+        ]
+        return Missed(count=len(found), since=told or min(found, default=None))
 
     async def next_due(self, connection: Connection) -> datetime | None:
         """See `Store.next_due`."""

@@ -18,7 +18,8 @@ from tests.contract.stores.races import both, meanwhile
 from tests.fakes.effects import note_command
 from tests.fakes.histories import DOCUMENT
 
-from trellis.common.contracts.identifiers import AccountId, ApplicationId, CandidateId, Visit, stream_id
+from trellis.common.contracts.facts import FoundBy
+from trellis.common.contracts.identifiers import AccountId, ApplicationId, CandidateId, StageId, Visit, stream_id
 from trellis.common.contracts.workflows import WorkflowDocument
 from trellis.common.errors import ConflictError
 from trellis.common.store.migrate import migrate
@@ -29,8 +30,9 @@ from trellis.workflow.adapters.postgres_store import PostgresStore
 from trellis.workflow.adapters.timer_store import Timer
 from trellis.workflow.app import SERVICE
 from trellis.workflow.domain import events as e
-from trellis.workflow.domain.application import Application
+from trellis.workflow.domain.application import Application, StageVisit
 from trellis.workflow.domain.compiling import compile_workflow
+from trellis.workflow.domain.diagnosis import Missed
 from trellis.workflow.store import Store
 
 ACME, GLOBEX = AccountId("acme"), AccountId("globex")
@@ -255,6 +257,39 @@ class TestReadModel:
             await store.project(connection, [(state(ONE, CandidateId(8)), 2)])
             pairs = [(ACME, PERSON), (ACME, CandidateId(8))]
             assert await store.applications_of(connection, pairs) == {(ACME, CandidateId(8)): [ONE]}
+
+    async def test_what_only_reconciliation_found_since_a_webhook_last_told_is_counted(self, store: Store) -> None:
+        def visiting(number: int, found_by: FoundBy, minutes: int | None, **more: Any) -> tuple[Application, int]:
+            visit = StageVisit(
+                name=Visit("n1"),
+                stage_id=StageId(7),
+                stage_name=None,
+                job_id=None,
+                entered_at=None if minutes is None else START + timedelta(minutes=minutes),
+                pins={},
+                entry_seen=True,
+                found_by=found_by,
+            )
+            return replace(state(ApplicationId(number), account=more.pop("account", ACME)), visit=visit, **more), 1
+
+        found, told = FoundBy.RECONCILIATION, FoundBy.WEBHOOK
+        async with store.transaction() as connection:
+            await store.project(connection, [visiting(1, found, 1), visiting(2, found, 2)])
+        async with store.acquired() as connection:
+            first = Missed(count=2, since=START + timedelta(minutes=1))
+            assert await store.missed(connection, ACME, START) == first
+            assert await store.missed(connection, ACME, START + timedelta(minutes=2)) == Missed(count=0, since=None)
+        async with store.transaction() as connection:
+            rest = [visiting(3, told, 3), visiting(4, found, 4), visiting(5, FoundBy.READING, 5)]
+            rest += [
+                visiting(6, found, None),
+                visiting(7, found, 7, deleted=True),
+                visiting(8, found, 8, account=GLOBEX),
+            ]
+            await store.project(connection, rest)
+        async with store.acquired() as connection:
+            assert await store.missed(connection, ACME, START) == Missed(count=1, since=START + timedelta(minutes=3))
+            assert list(await store.accounts(connection)) == [ACME, GLOBEX]
 
     async def test_a_second_writer_of_an_application_waits_for_the_first(self, store: Store) -> None:
         async def project(person: int) -> None:

@@ -138,6 +138,7 @@ def test_an_adopted_application_is_in_its_stage_without_an_entry() -> None:
             by_creation=False,
             settled=False,
             settle_due_at=None,
+            found_by=FoundBy.READING,
         ),
         visit_count=1,
         activity_at=at(3),
@@ -365,3 +366,9 @@ def test_an_offer_stands_until_the_application_is_told_of_otherwise() -> None:
     assert offered.offered == "n1"
     assert evolve(offered, entry()).offered is None
     assert evolve(offered, adopted()).offered is None
+
+
+def test_what_told_of_an_entry_is_kept_with_its_visit() -> None:
+    found = evolve(START, replace(entry("n1"), found_by=FoundBy.RECONCILIATION))
+    assert found.visit is not None
+    assert found.visit.found_by is FoundBy.RECONCILIATION

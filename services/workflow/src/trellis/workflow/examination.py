@@ -1,4 +1,4 @@
-"""Looks at this service's part of set-ups: its queue, its outbox, its timers. It has none of one account alone."""
+"""Looks at this service's part of set-ups: its queue, its outbox, its timers, and what only reconciliation found."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from trellis.common.contracts.findings import INSTALLATION, Finding
 from trellis.common.contracts.identifiers import AccountId
 from trellis.common.setup.part import Part
-from trellis.workflow.domain.diagnosis import of_timers
+from trellis.workflow.domain.diagnosis import LOOKED_BACK, of_missed, of_timers
 from trellis.workflow.store import Store
 
 
@@ -25,12 +25,15 @@ class Examination:
 
     async def accounts(self) -> Sequence[AccountId]:
         """See `Examiner.accounts`."""
-        return [INSTALLATION]
+        async with self._store.acquired() as connection:
+            return [INSTALLATION, *await self._store.accounts(connection)]
 
     async def examine(self, account: AccountId) -> Sequence[Finding]:
         """See `Examiner.examine`."""
         if account != INSTALLATION:
-            return []
+            async with self._store.acquired() as connection:
+                since = await self._store.now(connection) - LOOKED_BACK
+                return of_missed(await self._store.missed(connection, account, since))
         async with self._store.acquired() as connection:
             due_at, now = await self._store.next_due(connection), await self._store.now(connection)
         found = await self._part.findings()

@@ -14,6 +14,7 @@ from trellis.workflow.adapters.definition_store import Key
 from trellis.workflow.adapters.event_store import Appended, Recorded
 from trellis.workflow.adapters.timer_store import Timer
 from trellis.workflow.domain.application import Application
+from trellis.workflow.domain.diagnosis import Missed
 from trellis.workflow.domain.rules import Workflows
 
 
@@ -54,6 +55,12 @@ class Store(Database, Protocol):
 
     async def put_off(self, connection: Connection, timer: Timer, wait: timedelta) -> None:
         """Have *timer* wait longer, unless it was set anew meanwhile."""
+
+    async def accounts(self, connection: Connection) -> Sequence[AccountId]:
+        """Return the accounts with applications, in order."""
+
+    async def missed(self, connection: Connection, account: AccountId, since: datetime) -> Missed:
+        """Return what only reconciliation found of the present stage visits begun after *since*."""
 
     async def next_due(self, connection: Connection) -> datetime | None:
         """Return when the next timer is due; None without one."""

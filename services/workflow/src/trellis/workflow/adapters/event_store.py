@@ -14,6 +14,7 @@ from trellis.common.store.postgres import Connection
 from trellis.workflow.adapters.codec import from_stored, to_stored
 from trellis.workflow.domain import events as e
 from trellis.workflow.domain.application import Application
+from trellis.workflow.domain.diagnosis import Missed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +129,8 @@ async def project(connection: Connection, states: Sequence[tuple[Application, in
             version,
             state.deleted,
             None if state.deleted else state.offered,
+            state.visit.found_by.value if state.visit else None,
+            state.visit.entered_at if state.visit else None,
         )
         for state, version in sorted(states, key=lambda item: (item[0].account, item[0].application_id))
     ]
@@ -135,12 +138,14 @@ async def project(connection: Connection, states: Sequence[tuple[Application, in
         return
     await connection.execute(
         "insert into application (account_id, application_id, stream, candidate_id, job_id, stage_id, stage_name, status, "
-        "visit, version, deleted, offered) select * from unnest($1::text[], $2::bigint[], $3::uuid[], $4::bigint[], $5::bigint[], "
-        "$6::bigint[], $7::text[], $8::text[], $9::text[], $10::int[], $11::boolean[], $12::text[]) "
+        "visit, version, deleted, offered, visit_found_by, visit_entered_at) select * from unnest($1::text[], $2::bigint[], $3::uuid[], $4::bigint[], $5::bigint[], "
+        "$6::bigint[], $7::text[], $8::text[], $9::text[], $10::int[], $11::boolean[], $12::text[], "
+        "$13::text[], $14::timestamptz[]) "
         "on conflict (account_id, application_id) do update set candidate_id = excluded.candidate_id, "
         "job_id = excluded.job_id, stage_id = excluded.stage_id, stage_name = excluded.stage_name, "
         "status = excluded.status, visit = excluded.visit, version = excluded.version, deleted = excluded.deleted, "
-        "offered = excluded.offered, updated_at = clock_timestamp()",
+        "offered = excluded.offered, visit_found_by = excluded.visit_found_by, "
+        "visit_entered_at = excluded.visit_entered_at, updated_at = clock_timestamp()",
         *zip(*rows, strict=True),
     )
 
@@ -161,6 +166,30 @@ async def applications_of(
         key = (AccountId(row["account_id"]), row["candidate_id"])
         found.setdefault(key, []).append(ApplicationId(row["application_id"]))
     return found
+
+
+async def accounts(connection: Connection) -> list[AccountId]:
+    """Return the accounts with applications, in order."""
+    rows = await connection.fetch(
+        "with recursive known as (select min(account_id) as account_id from application union all "
+        "select (select min(a.account_id) from application a where a.account_id > known.account_id) from known "
+        "where known.account_id is not null) select account_id from known where account_id is not null"
+    )
+    return [AccountId(row["account_id"]) for row in rows]
+
+
+async def missed(connection: Connection, account: AccountId, since: datetime) -> Missed:
+    """Return which present stage visits, begun after *since*, reconciliation found since a webhook last told of one."""
+    row = await connection.fetchrow(
+        "with begun as (select visit_found_by, visit_entered_at from application "
+        "where account_id = $1 and not deleted and visit_entered_at > $2), "
+        "told as (select max(visit_entered_at) as at from begun where visit_found_by = 'webhook') "
+        "select count(*) as count, coalesce((select at from told), min(visit_entered_at)) as since from begun "
+        "where visit_found_by = 'reconciliation' and visit_entered_at > coalesce((select at from told), $2)",
+        account,
+        since,
+    )
+    return Missed(count=row["count"], since=row["since"]) if row is not None else Missed(count=0, since=None)
 
 
 def _recorded(row: Any, message: bytes | None = None) -> Recorded:

@@ -14,6 +14,7 @@ from trellis.workflow.adapters.definition_store import Definitions, Key
 from trellis.workflow.adapters.event_store import Appended, Recorded
 from trellis.workflow.adapters.timer_store import Timer
 from trellis.workflow.domain.application import Application
+from trellis.workflow.domain.diagnosis import Missed
 from trellis.workflow.domain.rules import Workflows
 
 
@@ -63,6 +64,14 @@ class PostgresStore(PostgresDatabase):
     async def put_off(self, connection: Connection, timer: Timer, wait: timedelta) -> None:
         """See `Store.put_off`."""
         await timer_store.put_off(connection, timer, wait)
+
+    async def accounts(self, connection: Connection) -> Sequence[AccountId]:
+        """See `Store.accounts`."""
+        return await event_store.accounts(connection)
+
+    async def missed(self, connection: Connection, account: AccountId, since: datetime) -> Missed:
+        """See `Store.missed`."""
+        return await event_store.missed(connection, account, since)
 
     async def next_due(self, connection: Connection) -> datetime | None:
         """See `Store.next_due`."""

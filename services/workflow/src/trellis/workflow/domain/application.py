@@ -9,7 +9,7 @@ from typing import Any, Final, assert_never
 from uuid import UUID
 
 from trellis.common.contracts.commands import Action, Standing
-from trellis.common.contracts.facts import ApplicationStatus, Order
+from trellis.common.contracts.facts import ApplicationStatus, FoundBy, Order
 from trellis.common.contracts.identifiers import (
     AccountId,
     ApplicationId,
@@ -35,6 +35,7 @@ class StageVisit:
         settle_due_at: When the entry counts, or, of an application out of the running then, as soon as it is in it
             again; None when it counted at once or no rule waits for it.
         entered_at: Greenhouse's time of the activity that told of it.
+        found_by: What told of it.
     """
 
     name: Visit
@@ -47,6 +48,7 @@ class StageVisit:
     by_creation: bool = False
     settled: bool = False
     settle_due_at: datetime | None = None
+    found_by: FoundBy = FoundBy.WEBHOOK
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,6 +233,7 @@ def _adopted(state: Application, event: e.ApplicationAdopted) -> Application:
             entered_at=event.activity_at,
             pins={},
             entry_seen=False,
+            found_by=event.found_by,
         )
     return _with(
         state,
@@ -263,6 +266,7 @@ def _entered(state: Application, event: e.StageEntered) -> Application:
             entry_seen=True,
             by_creation=event.by_creation,
             settle_due_at=event.settle_due_at,
+            found_by=event.found_by,
         ),
         visit_count=state.visit_count + (not again),
         activity_at=latest(state.activity_at, event.activity_at),
