@@ -118,6 +118,11 @@ def fuzz(arguments: Sequence[str]) -> int:
     return testing.fuzz(arguments)
 
 
+def budget(arguments: Sequence[str]) -> int:
+    """Play a backfill under a shrinking rate limit while people wait; --backfill N, --json."""
+    return testing.budget(arguments)
+
+
 def audit(arguments: Sequence[str]) -> int:
     """List the licences and known vulnerabilities of what is installed; exits with 1 on a fault."""
     _only_flag(arguments)
@@ -147,7 +152,7 @@ COMMANDS: dict[str, Command] = {
     command.__name__: command
     for command in (
         *(demo, up, down, start, stop, logs, psql, trellis, env),
-        *(test, lint, bench, simulate, faults, mutate, fuzz, audit, setup, lock, clean),
+        *(test, lint, bench, simulate, faults, budget, mutate, fuzz, audit, setup, lock, clean),
     )
 }
 

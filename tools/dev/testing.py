@@ -118,6 +118,12 @@ def simulate(arguments: Sequence[str]) -> int:
     return run([str(python), "-m", "simulation", *arguments], dict(os.environ))
 
 
+def budget(arguments: Sequence[str]) -> int:
+    """Run `python -m tools.budget`, which needs no server."""
+    python = ensure_environment()
+    return run([str(python), "-m", "tools.budget", *arguments], dict(os.environ))
+
+
 def mutate(arguments: Sequence[str]) -> int:
     """Run `python -m tools.mutation`, which needs no server."""
     python = ensure_environment()

@@ -41,6 +41,16 @@ select extract(epoch from greatest(tat, clock_timestamp()) + make_interval(secs 
 from budget where account_id = $1 and vendor = $2"""
 
 
+def pace(ours: float, window_seconds: float) -> tuple[float, float]:
+    """Return seconds a call costs and calls that may come at once, such that no window sees more than *ours*.
+
+    In any window there are at most the burst and one call each `emission` after it.
+    """
+    ours = max(ours, 1.0)
+    burst = max(ours * BURST_PART, min(ours / 2, ONE_EFFECT), 1.0)
+    return window_seconds / (ours - burst + 1.0), burst
+
+
 class Spending(Protocol):
     """The budget of one vendor's connections, as those who call the vendor use it; see `Budget`."""
 
@@ -154,9 +164,7 @@ class Budget:
 
         In any window there are at most the burst and one call each `emission` after it.
         """
-        ours = max(limit * self._share, 1.0)
-        burst = max(ours * BURST_PART, min(ours / 2, ONE_EFFECT), 1.0)
-        return self._window / (ours - burst + 1.0), burst
+        return pace(limit * self._share, self._window)
 
     async def _hold(self, connection: Connection, account: AccountId, ahead_seconds: float) -> None:
         """Spend *ahead_seconds* on the caller's connection: on another one it would wait for the caller's own lock."""
