@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from jsonschema import Draft202012Validator
+from pydantic import TypeAdapter, ValidationError
 from ruamel.yaml import YAML
 from tests.unit.test_documents import example
 
-from trellis.cli.account_file import resolve
+from trellis.cli.account_file import Url, resolve
 from trellis.cli.main import cli
 from trellis.cli.reading import FileError, read
 from trellis.common.contracts.connection_settings import SETTINGS, for_owner
@@ -73,6 +74,32 @@ def test_every_reference_that_leads_nowhere_is_told_at_its_place(tmp_path: Path)
         "6:36: coderbyte.accepted_webhook_keys.1: file:old: expected the file old to be readable; "
         "create it, readable by you only",
     ]
+
+
+@pytest.mark.parametrize(
+    ("url", "fits"),
+    [
+        ("https://harvest.greenhouse.io/v3", True),
+        ("http://127.0.0.1:8080/v3", True),
+        ("http://[::1]:8080", True),
+        ("http://sandbox:8080/greenhouse/v3", True),
+        ("http://localhost", True),
+        ("http://localhost.example/v3", False),
+        ("http://sandbox.example", False),
+        ("http://harvest.greenhouse.io/v3", False),
+        ("https://", False),
+        ("https://user:password@harvest.example", False),
+        ("http://[::1", False),
+        ("https://harvest.example:port", False),
+    ],
+)
+def test_only_this_machine_and_the_sandbox_are_called_in_the_clear(url: str, fits: bool) -> None:
+    taken = TypeAdapter(Url)
+    if fits:
+        assert taken.validate_python(url) == url
+    else:
+        with pytest.raises(ValidationError):
+            taken.validate_python(url)
 
 
 def test_every_setting_reaches_the_services_it_is_for() -> None:

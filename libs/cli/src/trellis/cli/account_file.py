@@ -9,7 +9,8 @@ import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -42,8 +43,17 @@ SecretRef = Annotated[
 """A reference to a secret: `env:NAME` or `file:PATH`."""
 
 
+_NEAR: Final = ("127.0.0.1", "localhost", "::1", "sandbox")
+"""Hosts that may be called in the clear: this machine, and the sandbox of the compose file."""
+
+
 def _url(value: str) -> str:
-    if not value.startswith(("https://", "http://127.0.0.1", "http://localhost", "http://[::1]", "http://sandbox")):
+    try:
+        parts = urlsplit(value)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if not host or parts.username or not (parts.scheme == "https" or (parts.scheme == "http" and host in _NEAR)):
         raise ValueError("an https:// address (http only on this machine)")
     return value.rstrip("/")
 
