@@ -30,18 +30,28 @@ class Core:
 
 
 _WORKFLOW: Final = "tests/unit/workflow"
+_ORDERING: Final = f"{_WORKFLOW}/test_ordering.py"
 _LEDGER: Final = "tests/unit/common/test_ledger"
 _ASSESSMENTS: Final = "tests/unit/assessments"
 
 CORES: Final[tuple[Core, ...]] = (
     Core("trellis.workflow.domain.decisions", (_WORKFLOW,)),
     Core("trellis.workflow.domain.entering", (f"{_WORKFLOW}/test_facts.py", f"{_WORKFLOW}/test_untold.py")),
-    Core("trellis.workflow.domain.judging", (f"{_WORKFLOW}/test_judging.py", f"{_WORKFLOW}/test_decisions.py")),
-    Core("trellis.workflow.domain.application", (f"{_WORKFLOW}/test_application.py", f"{_WORKFLOW}/test_facts.py")),
+    Core(
+        "trellis.workflow.domain.judging", (f"{_WORKFLOW}/test_judging.py", f"{_WORKFLOW}/test_decisions.py", _ORDERING)
+    ),
+    Core(
+        "trellis.workflow.domain.application",
+        (f"{_WORKFLOW}/test_application.py", f"{_WORKFLOW}/test_facts.py", _ORDERING),
+    ),
+    Core("trellis.workflow.domain.ordering", (_ORDERING,)),
     Core("trellis.workflow.domain.rules", (f"{_WORKFLOW}/test_rules.py", f"{_WORKFLOW}/test_judging.py")),
     Core("trellis.workflow.domain.compiling", (f"{_WORKFLOW}/test_rules.py",)),
     Core("trellis.workflow.domain.standing", (f"{_WORKFLOW}/test_standing.py",)),
-    Core("trellis.workflow.domain.outgoing", (f"{_WORKFLOW}/test_application.py",)),
+    Core(
+        "trellis.workflow.domain.outgoing",
+        (f"{_WORKFLOW}/test_application.py", f"{_WORKFLOW}/test_standing.py", _ORDERING),
+    ),
     *(Core(f"trellis.common.ledger.{name}", (f"{_LEDGER}_{name}.py",)) for name in ("states", "recording", "changes")),
     Core("trellis.greenhouse_actions.domain.reconciling", ("tests/unit/greenhouse_actions/test_reconciling.py",)),
     Core("trellis.greenhouse_actions.domain.standing", ("tests/unit/greenhouse_actions/test_standing.py",)),
@@ -49,6 +59,7 @@ CORES: Final[tuple[Core, ...]] = (
     Core("trellis.ingest.translation", ("tests/unit/ingest/test_translation.py",)),
     Core("trellis.assessments.domain.correlation", (f"{_ASSESSMENTS}/test_correlation.py",)),
     Core("trellis.assessments.domain.results", (f"{_ASSESSMENTS}/test_results.py",)),
+    Core("trellis.assessments.domain.suggesting", (f"{_ASSESSMENTS}/test_suggesting.py",)),
     Core("trellis.assessments.domain.polling", (f"{_ASSESSMENTS}/test_options.py",)),
     Core("trellis.assessments.domain.invites", (f"{_ASSESSMENTS}/test_invites.py",)),
     Core("trellis.assessments.domain.options", (f"{_ASSESSMENTS}/test_options.py",)),

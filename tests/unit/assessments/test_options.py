@@ -141,6 +141,7 @@ YEAR = 31_536_000
         ("credential.retry_s", [0.01, YEAR], [0, YEAR + 1]),
         ("rate.concurrency", [1, 1000], [0, 1001, 1.5, "1", None]),
         ("cap.invites_per_hour", [1, 2], [0, True, 1.0, "1"]),
+        ("result.reuse_within", [0.001, 10 * YEAR, None], [0, -1, 10 * YEAR + 1, True, "1"]),
         ("report.poll_schedule", [[0], [1] * 500], [[], [1] * 501, [-1], ["1"]]),
         ("paths.invite", ["/x"], ["x", "/x?y", "/x#y", 3]),
         ("paths.candidate", ["/{email}"], ["/x", "/{email}/{email}"]),
@@ -163,6 +164,8 @@ def test_what_is_taken_is_what_was_given() -> None:
     assert parse({"lookup.second_read_s": 1.5}).second_read == timedelta(seconds=1.5)
     assert parse({"rate.concurrency": 1000.0}).concurrency == 1000
     assert parse({"cap.invites_per_hour": 1}).invites_per_hour == 1
+    assert parse({"result.reuse_within": 60}).reuse_within == timedelta(minutes=1)
+    assert parse({"result.reuse_within": None}).reuse_within is None
     assert parse({"report.poll_schedule": [0]}).poll_schedule[0] == 0
 
 

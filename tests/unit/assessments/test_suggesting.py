@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import pytest
+
 from trellis.assessments.domain.suggesting import MOST, Asked, Signal, suggest
 from trellis.common.contracts.identifiers import ApplicationId, Visit
 from trellis.common.ledger.states import State
@@ -43,9 +45,26 @@ def test_what_has_its_result_or_came_after_speaks_for_nothing() -> None:
     assert suggest(SIGNAL, [asked(1, has_result=True), asked(2, -1)]) == []
 
 
+@pytest.mark.parametrize(("seconds", "count"), [(30, 1), (31, 0), (-30, 1)])
+def test_clocks_may_be_a_little_apart(seconds: float, count: int) -> None:
+    assert len(suggest(SIGNAL, [asked(1, at=AT + timedelta(seconds=seconds))])) == count
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (-5, "less than a minute"), (59, "less than a minute"), (60, "1 minute"), (3599, "59 minutes"),
+        (3600, "1 hour"), (86399, "23 hours"), (86400, "1 day"), (3 * 86400, "3 days"),
+    ],
+)  # fmt: skip
+def test_it_says_how_long_before(seconds: float, words: str) -> None:
+    (found,) = suggest(SIGNAL, [asked(1, at=AT - timedelta(seconds=seconds))])
+    assert found.reasons == (f"its invite to this assessment went out {words} before and has no result",)
+
+
 def test_an_application_is_suggested_once_and_few_are() -> None:
     assert len(suggest(SIGNAL, [asked(1), asked(1, 2)])) == 1
-    assert len(suggest(SIGNAL, [asked(number) for number in range(MOST + 3)])) == MOST
+    assert len(suggest(SIGNAL, [asked(number) for number in range(MOST + 3)])) == MOST == 5
 
 
 def test_an_invite_in_doubt_may_have_gone_out() -> None:

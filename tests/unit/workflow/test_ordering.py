@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from uuid import UUID, uuid4
 
+import pytest
 from tests.fakes.histories import (
     ACCOUNT,
     APPLICATION,
     CALL,
+    CANDIDATE,
     CODING,
     DOCUMENT,
     TEST,
@@ -65,6 +67,9 @@ class TestAttach:
         (command,) = commands_for(history.state, history.events[-1])
         assert isinstance(command, AttachResult)
         assert command.signal_id == SIGNAL
+        origin = command.invite.origin
+        assert (origin.workflow, origin.version, origin.rule) == (BY_HAND, 1, "attach")
+        assert command.command_id == command_id(ACCOUNT, APPLICATION, Visit("n1"), "attach", str(SIGNAL))
         assert command.invite.command_id == command_id(ACCOUNT, APPLICATION, Visit("n1"), "invite", TEST)
         assert (command.invite.stage_id, command.invite.visit) == (CODING, "n1")
 
@@ -93,6 +98,25 @@ class TestAttach:
         history.tell(entered(CALL))
         history.tell(ordered(Order.ATTACH, TEST, signal=SIGNAL))
         assert "is about this assessment" in refusal(history)
+
+    def test_what_a_person_sent_there_is_known_there_though_no_rule_sends_it(self) -> None:
+        history = History()
+        history.tell(entered(CALL))
+        history.tell(ordered(Order.SEND, OTHER))
+        assert kinds(history.tell(ordered(Order.ATTACH, OTHER, signal=SIGNAL)))[-1] == "AttachRequested"
+
+    def test_without_the_result_or_its_assessment_there_is_nothing_to_attach(self) -> None:
+        history = History()
+        history.tell(entered())
+        for order in (ordered(Order.ATTACH, TEST), ordered(Order.ATTACH, signal=SIGNAL)):
+            history.tell(order)
+            assert refusal(history) == "the order does not name the result"
+
+    def test_a_withdrawn_invite_takes_no_result(self) -> None:
+        history, _ = invited()
+        history.tell(ordered(Order.WITHDRAW))
+        history.tell(ordered(Order.ATTACH, TEST, signal=SIGNAL))
+        assert refusal(history) == "its invite to this assessment was withdrawn"
 
     def test_an_entry_that_has_not_settled_takes_it_all_the_same(self) -> None:
         history = History(workflows(DOCUMENT | {"settle_s": 60}))
@@ -133,8 +157,9 @@ class TestSend:
         assert isinstance(invite, e.InviteRequested)
         (command,) = commands_for(history.state, invite)
         assert isinstance(command, SendInvite)
-        assert (command.origin.workflow, command.command_id) == (
+        assert (command.origin.workflow, command.origin.version, command.command_id) == (
             BY_HAND,
+            1,
             command_id(ACCOUNT, APPLICATION, Visit("n1"), "invite", TEST),
         )
         settle = SettleElapsed(application_id=APPLICATION, visit=Visit("n1"))
@@ -154,14 +179,34 @@ class TestSend:
         history.tell(ordered(Order.SEND))
         assert "redrive" in refusal(history)
 
+    @pytest.mark.parametrize("state", [OutcomeState.REFUSED, OutcomeState.SUPERSEDED])
+    def test_what_came_to_nothing_is_said_so(self, state: OutcomeState) -> None:
+        history, invite = invited()
+        history.tell(settled(invite, Action.INVITE, state))
+        history.tell(ordered(Order.SEND))
+        assert "came to nothing" in refusal(history)
+
 
 class TestWithdraw:
+    def test_only_once_and_only_of_this_visit(self) -> None:
+        history, _ = invited()
+        history.tell(ordered(Order.WITHDRAW))
+        (event,) = history.of(e.WithdrawRequested)
+        assert isinstance(event, e.WithdrawRequested)
+        assert event.command_id == command_id(ACCOUNT, APPLICATION, Visit("n1"), "withdraw", TEST)
+        history.tell(ordered(Order.WITHDRAW))
+        assert "no such invite" in refusal(history)
+        other, _ = invited()
+        other.tell(entered(CALL, 5))
+        other.tell(ordered(Order.WITHDRAW, visit="n2"))
+        assert "no such invite" in refusal(other)
+
     def test_its_result_is_shown_and_not_judged_and_it_is_not_sent_again(self) -> None:
         history, invite = invited()
         assert kinds(history.tell(ordered(Order.WITHDRAW))) == ["OrderTaken", "WithdrawRequested"]
         (command,) = commands_for(history.state, history.events[-1])
         assert isinstance(command, WithdrawInvite)
-        assert command.invite.command_id == invite
+        assert (command.invite.command_id, command.invite.origin.rule) == (invite, "withdraw")
         history.tell(ordered(Order.SEND))
         assert "was withdrawn" in refusal(history)
         assert kinds(history.tell(result())) == ["ResultReceived"]
@@ -169,11 +214,12 @@ class TestWithdraw:
         assert isinstance(received, e.ResultReceived)
         assert "withdrew" in received.reason
 
-    def test_nothing_open_is_withdrawn(self) -> None:
+    @pytest.mark.parametrize("state", [OutcomeState.REFUSED, OutcomeState.SUPERSEDED])
+    def test_nothing_open_is_withdrawn(self, state: OutcomeState) -> None:
         history, invite = invited()
         history.tell(ordered(Order.WITHDRAW, OTHER))
         assert "no such invite" in refusal(history)
-        history.tell(settled(invite, Action.INVITE, OutcomeState.SUPERSEDED))
+        history.tell(settled(invite, Action.INVITE, state))
         history.tell(ordered(Order.WITHDRAW))
         assert "no such invite" in refusal(history)
 
@@ -237,6 +283,7 @@ class TestExcuse:
         history.tell(result())
         history.tell(ordered(Order.EXCUSE))
         assert "there already" in refusal(history)
+        assert "RulesJudged" in kinds(history.tell(result(version=2)))
 
 
 def invited() -> tuple[History, CommandId]:
@@ -273,3 +320,19 @@ def test_an_order_for_another_visit_or_an_application_out_of_the_running_does_no
     history.tell(ordered(Order.ATTACH, TEST, visit="n2", signal=SIGNAL))
     assert refusal(history) == "the application is rejected"
     assert history.of(e.AttachRequested) == []
+
+
+def test_who_was_deleted_or_is_in_no_stage_is_left_alone() -> None:
+    history = History()
+    history.tell(f.ApplicationUpdated(application=snapshot(None)))
+    history.tell(ordered(Order.SEND, TEST))
+    assert refusal(history) == "it is in that stage visit no more"
+    erased, deleted = History(), History()
+    for one, fact, words in (
+        (erased, f.CandidateErased(candidate_id=CANDIDATE), "erased"),
+        (deleted, f.ApplicationDeleted(application_id=APPLICATION), "deleted"),
+    ):
+        one.tell(entered())
+        one.tell(fact)
+        one.tell(ordered(Order.WITHDRAW))
+        assert words in refusal(one)

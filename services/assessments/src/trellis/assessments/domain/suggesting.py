@@ -83,7 +83,7 @@ def _reasons(item: Asked, signal: Signal) -> Iterable[str]:
 
 
 def _ago(item: Asked, signal: Signal) -> str:
-    seconds = max(0.0, (signal.received_at - item.at).total_seconds())
+    seconds = (signal.received_at - item.at).total_seconds()
     for size, word in ((86400, "day"), (3600, "hour"), (60, "minute")):
         if seconds >= size:
             count = int(seconds // size)
