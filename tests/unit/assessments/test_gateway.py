@@ -7,6 +7,7 @@ import time
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from tests.fakes.coderbyte import CoderbyteTwin
 
 from trellis.assessments.adapters.coderbyte import Organization
@@ -14,6 +15,7 @@ from trellis.assessments.domain.invites import Answered, InviteRequest, NeverLef
 from trellis.assessments.domain.options import Options
 from trellis.assessments.gateway import Gateway
 from trellis.common.contracts.identifiers import AccountId
+from trellis.common.errors import StoreAwayError
 from trellis.common.ledger.breakers import Breakers
 from trellis.common.runtime.metrics import Metrics
 
@@ -60,3 +62,25 @@ async def test_an_invite_waits_for_a_slot_no_longer_than_its_reading_lasts() -> 
     going.set()
     assert isinstance(await first, Answered)
     assert isinstance(await made.invite(ORGANIZATION, wanted, before=time.monotonic() + 9), Answered)
+
+
+class AwayBudget:
+    """A budget whose database is away."""
+
+    async def told(self, *_: Any, **__: Any) -> None:
+        raise StoreAwayError("the database is away")
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_an_answer_is_kept_when_the_database_goes_away_before_the_budget_is_told(status: int) -> None:
+    twin, metrics = CoderbyteTwin(), Metrics("assessments")
+
+    async def refuse(organization: Organization, asked: InviteRequest) -> Any:
+        return Answered(status=status, body=b"", retry_after="7")
+
+    twin.invite = refuse  # type: ignore[method-assign]
+    budgets: Any = lambda vendor, **_: AwayBudget()  # noqa: E731 - a port of one method
+    made = Gateway(twin, budgets, metrics, Breakers("coderbyte", metrics))
+    seen = await made.invite(ORGANIZATION, request(twin), before=time.monotonic() + 9)
+    assert isinstance(seen, Answered)
+    assert (seen.status, seen.retry_after) == (status, "7")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -161,7 +162,8 @@ class Gateway:
             case Answered(status=status):
                 self._count(organization, "invite", f"{min(max(status // 100, 1), 5)}xx")
                 if status in (429, 503):
-                    await self._told(organization, parse_retry_after(seen.retry_after, utc_now()))
+                    with contextlib.suppress(TransientError):  # the answer matters; the budget is told by the next one
+                        await self._told(organization, parse_retry_after(seen.retry_after, utc_now()))
             case Lost():
                 self._count(organization, "invite", "lost")
             case NeverLeft():
