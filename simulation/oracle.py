@@ -320,11 +320,17 @@ def _results_arrive(world: World) -> Iterator[str]:
             key = row["account"], event.result.application_id, event.result.visit, event.result.assessment_id
             if key not in latest or latest[key].result_version < event.result.result_version:
                 latest[key] = event.result
-    for invite in world.memories["assessments"].table("invite").values():
+    invites = world.memories["assessments"].table("invite").values()
+    attached = {
+        (row["account"], row["application_id"], row["assessment_id"])
+        for row in invites
+        if row["attached_body_id"] is not None
+    }
+    for invite in invites:
         address = None if invite["address"] is None else invite["address"].decode()
         score = world.reviewed.get((invite["account"], address)) if address else None
         key = tuple(invite[name] for name in ("account", "application_id", "visit", "assessment_id"))
-        result = None if invite["attached_body_id"] is not None else latest.get(key)
+        result = None if (key[0], key[1], key[3]) in attached else latest.get(key)
         if score is not None and result is not None and result.score != score:
             yield f"P2: a reviewer gave {address} of {invite['account']} {score} of 100, the log has {result.score}"
 

@@ -343,8 +343,9 @@ def _merge_brings_the_erased(put: _Put) -> None:
     """A merge that is told after its survivor's erasure is a merge like any other."""
     real = MemoryPeople.merge
 
-    async def merge(self: Any, *rest: Any) -> None:
-        await real(self, *rest)
+    async def merge(self: Any, *rest: Any) -> Any:
+        survivor, _ = await real(self, *rest)
+        return survivor, None
 
     put(MemoryPeople, "merge", merge)
 

@@ -106,13 +106,13 @@ class MemoryPeople:
 
     async def merge(
         self, connection: Connection, account: AccountId, candidate: CandidateId, into: CandidateId
-    ) -> ErasureReason | None:
+    ) -> tuple[CandidateId, ErasureReason | None]:
         """See `People.merge`."""
         opened = tx(connection)
         await opened.statement("merge")
         into = survivor(opened, account, into)
         if candidate == into:
-            return None
+            return into, None
         for locked in sorted((candidate, into)):
             await opened.hold(("candidate", account, locked))
         await opened.hold(("merged_candidate", (account, candidate)))
@@ -132,9 +132,9 @@ class MemoryPeople:
                 await opened.update("result", key, invite=replace(kept, candidate_id=into))
         own = opened.get("erasure", (account, candidate))
         if own is not None and own["why"] is ErasureReason.BY_HAND:
-            return ErasureReason.BY_HAND
+            return into, ErasureReason.BY_HAND
         tombstone = opened.get("erasure", (account, into))
-        return None if tombstone is None else tombstone["why"]
+        return into, None if tombstone is None else tombstone["why"]
 
 
 async def _record(opened: Transaction, account: AccountId, candidate: CandidateId, why: ErasureReason) -> None:

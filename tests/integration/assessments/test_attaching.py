@@ -10,7 +10,8 @@ from tests.integration.assessments.test_results import invited
 
 from trellis.assessments.domain.suggesting import Signal, suggest
 from trellis.common.contracts.commands import Action
-from trellis.common.contracts.facts import SignalKind
+from trellis.common.contracts.facts import CandidateErased, SignalKind
+from trellis.common.contracts.identifiers import CandidateId
 from trellis.common.contracts.outcomes import CommandSettled, OutcomeState
 from trellis.common.store.postgres import acquired
 
@@ -66,6 +67,8 @@ async def test_what_cannot_be_attached_is_told(bench: Bench) -> None:
         bench.attach(interview, 3),
         bench.attach(stranger, 4, assessment="another"),
         bench.attach(stranger, 6, ident=uuid4()),
+        bench.attach(stranger, 1, visit="n2"),
+        bench.attach(stranger, 1),
     )
     reasons = [reason for state, reason in await said(bench) if state is OutcomeState.REFUSED]
     assert reasons == [
@@ -73,8 +76,20 @@ async def test_what_cannot_be_attached_is_told(bench: Bench) -> None:
         "it is an interview's, which has no report to read",
         "it was attached to application 1",
         "no such result waits unmatched; its person may have been erased",
+        "it was attached to another stage visit of this application",
     ]
     assert [row["application_id"] for row in await bench.rows()] == [1]
+
+
+async def test_a_result_that_came_of_an_erased_person_leaves_no_invite_that_nobody_asked_for(bench: Bench) -> None:
+    await bench.connect()
+    stranger = bench.signal(SignalKind.COMPLETED, who=OTHER)
+    gone = CandidateErased(candidate_id=CandidateId(100))
+    await bench.take(stranger, bench.envelope(gone), bench.attach(stranger, 5))
+    await bench.run(rounds=2)
+    assert await bench.state(bench.invite(5)) == "superseded"
+    assert [state for state, _ in await said(bench)] == [OutcomeState.REFUSED]
+    assert bench.mails() == 0
 
 
 async def test_an_invite_in_doubt_counts_as_sent(bench: Bench) -> None:

@@ -245,7 +245,12 @@ def test_an_outcome_is_kept_with_its_command() -> None:
     other = CommandId(UUID(int=1))
     before = replace(START, commands={other: Commanded(action=Action.NOTE, visit=Visit("n1"))})
     parked = Commanded(
-        action=Action.MOVE, visit=Visit("n1"), state=OutcomeState.PARKED, reason="closed", remedy="open it"
+        action=Action.MOVE,
+        visit=Visit("n1"),
+        state=OutcomeState.PARKED,
+        reason="closed",
+        remedy="open it",
+        settled_at=at(1),
     )
     after = evolve(before, outcome)
     assert after.commands == {**before.commands, COMMAND: parked}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from uuid import uuid4
 
@@ -621,6 +622,18 @@ def test_only_an_end_ends_what_is_told_of_a_command(state: o.OutcomeState) -> No
     told = history.tell(settled(invite.command_id, Action.INVITE))
     ended = state in (o.OutcomeState.DONE, o.OutcomeState.REFUSED, o.OutcomeState.SUPERSEDED)
     assert kinds(told) == ([] if ended else ["EffectSettled"])
+
+
+def test_of_two_outcomes_of_a_command_the_one_that_was_recorded_later_counts_in_whatever_order_they_come() -> None:
+    history = History()
+    history.tell(entered())
+    (invite,) = history.of(e.InviteRequested)
+    parked = settled(invite.command_id, Action.INVITE, o.OutcomeState.PARKED)
+    history.tell(parked)
+    late = history.tell(replace(parked, state=o.OutcomeState.WAITING, settled_at=at(4)))
+    assert kinds(late) == ["FactNoted"]
+    assert history.state.commands[invite.command_id].state is o.OutcomeState.PARKED
+    assert kinds(history.tell(replace(parked, state=o.OutcomeState.WAITING))) == ["EffectSettled"]
 
 
 def test_an_outcome_of_a_command_this_stream_does_not_know_is_recorded() -> None:

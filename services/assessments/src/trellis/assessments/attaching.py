@@ -40,6 +40,10 @@ class Attaching:
         reason = _why_not(found, command)
         if found is not None and not reason and found.attached_to is None:
             reason = await self._join(connection, envelope, command, found.signal)
+        elif found is not None and not reason:
+            joined = await self.publisher.invites.find(connection, account, CommandId(command.invite.command_id))
+            if joined is None or joined.attached_body_id != found.signal.sealed_body_id:
+                reason = "it was attached to another stage visit of this application"
         said = reason or "its report is read now"
         message = settled_by_hand(
             envelope, command.command_id, Action.ATTACH, command.invite, said, refused=bool(reason)
@@ -66,11 +70,14 @@ class Attaching:
             body_id=signal.sealed_body_id,
         )
         ledger = self.publisher.ledger
-        await ledger.take_in(connection, replace(envelope, data=invite), VENDOR, unique_key(invite))
+        is_new = await ledger.take_in(connection, replace(envelope, data=invite), VENDOR, unique_key(invite))
         held = await ledger.held(connection, CommandId(invite.command_id), account)
         if held is None:
             return "another invite stands for this assessment in this stage visit"
         if not await self.publisher.invites.attach(connection, row):
+            if is_new:  # nobody asked for an invite
+                change = Change(occurrence=Occurrence.WITHDRAWN, reason=ERASED, kind="person")
+                await ledger.record(connection, held, held.attempt, change)
             return ERASED
         if held.state not in FINAL:
             change = Change(

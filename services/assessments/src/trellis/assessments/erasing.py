@@ -87,9 +87,9 @@ class Erasing:
     async def merge(
         self, connection: Connection, envelope: Envelope, candidate: CandidateId, into: CandidateId
     ) -> None:
-        """Make all that was *candidate*'s *into*'s; if that person was erased, erase it instead."""
+        """Make all that was *candidate*'s that of whoever *into* is by now; if that person was erased, erase it instead."""
         account = envelope.accountid
         await self.ledger.of_candidate(connection, account, candidate, ())
-        why = await self.people.merge(connection, account, candidate, into)
+        survivor, why = await self.people.merge(connection, account, candidate, into)
         if why is not None:
-            await self.erase(connection, envelope, into, why)
+            await self.erase(connection, envelope, survivor, why)

@@ -93,15 +93,15 @@ class PeopleStore:
 
     async def merge(
         self, connection: Connection, account: AccountId, candidate: CandidateId, into: CandidateId
-    ) -> ErasureReason | None:
-        """Make all that was *candidate*'s *into*'s, sealed under its key; the old key is dropped.
+    ) -> tuple[CandidateId, ErasureReason | None]:
+        """Make all that was *candidate*'s that of whoever *into* is by now, sealed under its key; the old key is dropped.
 
         Returns:
-            Why all that is *into*'s now is to be erased, if it is: *into* was erased, or *candidate* was by hand.
+            Whose it is, and why all of it is to be erased, if it is: that person was erased, or *candidate* was by hand.
         """
         into = await tombstones.survivor(connection, account, into)
         if candidate == into:
-            return None
+            return into, None
         for locked in sorted((candidate, into)):
             await tombstones.lock_alone(connection, account, locked)
         await tombstones.record_merge(connection, account, candidate, into)
@@ -145,7 +145,7 @@ class PeopleStore:
             )
         await self._sealer.drop(connection, account, candidate_subject(candidate))
         by_hand = await tombstones.why_erased(connection, account, candidate) is ErasureReason.BY_HAND
-        return ErasureReason.BY_HAND if by_hand else await tombstones.why_erased(connection, account, into)
+        return into, ErasureReason.BY_HAND if by_hand else await tombstones.why_erased(connection, account, into)
 
     async def _reseal(
         self,

@@ -59,6 +59,7 @@ class Commanded:
         requested: False when only its outcome is known.
         reason: Why it stands so.
         remedy: What would mend it, when it needs a person.
+        settled_at: When the ledger recorded that.
     """
 
     action: Action
@@ -67,6 +68,7 @@ class Commanded:
     state: OutcomeState | None = None
     reason: str = ""
     remedy: str = ""
+    settled_at: datetime | None = None
 
 
 ERASED: Final = "the person was erased by hand: nothing is asked for any more"
@@ -289,4 +291,5 @@ def _settled(state: Application, event: e.EffectSettled) -> Commanded:
         state=event.state,
         reason=event.reason,
         remedy=event.remedy,
+        settled_at=event.settled_at,
     )

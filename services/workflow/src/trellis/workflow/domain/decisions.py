@@ -120,7 +120,7 @@ def decide(state: Application, message: Message, workflows: Workflows) -> list[e
         case f.InviteOrdered():
             return obey(state, data, workflows)
         case o.CommandSettled():
-            return _settled(state, data)
+            return _settled(state, message, data)
         case o.AssessmentStarted(visit=visit, assessment_id=assessment):
             if (visit, assessment) in state.started:
                 return []
@@ -446,11 +446,13 @@ def _merged(state: Application, into: CandidateId) -> list[e.Event]:
 # -- outcomes and time
 
 
-def _settled(state: Application, outcome: o.CommandSettled) -> list[e.Event]:
+def _settled(state: Application, message: Message, outcome: o.CommandSettled) -> list[e.Event]:
     known = state.commands.get(CommandId(outcome.command_id))
     final = (o.OutcomeState.DONE, o.OutcomeState.REFUSED, o.OutcomeState.SUPERSEDED)
     if known is not None and known.state in final:
         return []
+    if known is not None and known.settled_at is not None and outcome.settled_at < known.settled_at:
+        return [_note(message, f"late: how the {outcome.action.value} stands now is known already", None)]
     return [
         e.EffectSettled(
             command_id=outcome.command_id,
