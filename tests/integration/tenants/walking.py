@@ -271,7 +271,8 @@ class Walk:
                     f"select count(*) from {name} where account_id = $1", VICTIM
                 )
                 if not count:
-                    values = said | {"account_id": VICTIM}
+                    gone = {"candidate_id": 8008, "why": "deleted"} if table == "erasure" else {}
+                    values = said | {"account_id": VICTIM} | gone
                     await insert(self.installation, schema, table, columns, values, text=MARK)
                 assert await self.installation.eyes.fetchval(
                     f"select count(*) from {name} where account_id = $1", VICTIM
