@@ -72,6 +72,11 @@ async def test_a_connection_is_made_changed_and_left_alone(api: Api) -> None:
     assert await put(WANTED) == (200, {"changes": []})
     assert await put({key: value for key, value in WANTED.items() if key != "api_key"}) == (200, {"changes": []})
     changed = WANTED | {"api_key": "second-secret-key", "settings": {"rate.max_per_second": 6}}
+    api.bench.twin.api_key = "first-secret-key"
+    status, refused = await put(changed)
+    assert (status, refused["field"]) == (422, "api_key") and "the present connection stays in use" in refused["error"]
+    assert await put(WANTED) == (200, {"changes": []})
+    api.bench.twin.api_key = "second-secret-key"
     assert (await put(changed))[1]["changes"] == [
         "api_key: replaced",
         "settings.rate.max_per_second: 5 -> 6",

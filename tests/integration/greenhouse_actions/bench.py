@@ -43,6 +43,7 @@ from trellis.common.store.outbox import Relay
 from trellis.common.store.postgres import Pool, acquired
 from trellis.greenhouse_actions.adapters.candidate_store import CandidateStore
 from trellis.greenhouse_actions.adapters.connection_store import ConnectionStore
+from trellis.greenhouse_actions.adapters.harvest_v1 import HarvestV1
 from trellis.greenhouse_actions.adapters.harvests import LiveHarvests
 from trellis.greenhouse_actions.adapters.http import HttpClients
 from trellis.greenhouse_actions.adapters.http_harvest import Shared
@@ -54,6 +55,7 @@ from trellis.greenhouse_actions.adapters.reconciliation_store import Reconciliat
 from trellis.greenhouse_actions.adapters.stage_cache import StageCache
 from trellis.greenhouse_actions.adapters.standing_store import StandingStore
 from trellis.greenhouse_actions.adapters.tokens import Tokens
+from trellis.greenhouse_actions.adapters.trial import HttpTrial
 from trellis.greenhouse_actions.connection import VENDOR
 from trellis.greenhouse_actions.display import Display
 from trellis.greenhouse_actions.effects import MoveEffect, NoteEffect
@@ -128,6 +130,10 @@ class Replica:
                 observer=self.observer,
                 reconciliations=self.reconciliations,
                 reconciler=self.reconciler,
+                trial=HttpTrial(
+                    HttpMint(self.http),
+                    lambda connection: HarvestV1(connection, self.harvests.budget(connection), self.shared),
+                ),
             ),
             keyring,
         )

@@ -42,6 +42,13 @@ async def test_connecting_is_idempotent_and_says_what_changes(bare: Bench) -> No
     assert len((await bare.call("PUT", "acme/connection", body))[1]["changes"]) == 1
     assert (await bare.call("PUT", "acme/connection", body))[1] == {"changes": []}
     changed = body | {"client_secret": "rotated-secret", "settings": body["settings"] | {"note.visibility": "private"}}
+    status, refused = await bare.call("PUT", "acme/connection", changed)
+    assert (status, refused["field"]) == (422, "credential") and "the present connection stays in use" in refused[
+        "error"
+    ]
+    assert "rotated-secret" not in json.dumps(refused)
+    assert await bare.call("PUT", "acme/connection", body) == (200, {"changes": []})
+    await bare.sandbox.act("rotate_client_secret", secret="rotated-secret")
     dry = (await bare.call("PUT", "acme/connection", changed | {"dry_run": True}))[1]["changes"]
     assert dry == ["client_secret: changed", "settings.note.visibility: public -> private"]
     assert (await bare.call("PUT", "acme/connection", changed))[1]["changes"] == dry
@@ -104,7 +111,8 @@ async def test_a_wrong_connection_through_v1_is_refused_by_field(
 async def test_moving_to_v3_says_what_changes_and_shows_no_key(bare: Bench) -> None:
     assert await bare.connect_through("v1") == ["connect Greenhouse v1 at " + bare.v1_body()["base_url"]]
     assert await bare.connect_through("v1") == []
-    assert await bare.connect_through("v1", api_key="another") == ["api_key: changed"]
+    status, refused = await bare.call("PUT", "acme/connection", bare.v1_body(api_key="another"))
+    assert (status, refused["field"]) == (422, "credential")
     shown = json.dumps((await bare.call("GET", "acme/connection"))[1])
     assert '"v1"' in shown and '"token_url": null' in shown and "another" not in shown
     changes = await bare.connect_through("v3")

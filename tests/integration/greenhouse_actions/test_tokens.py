@@ -127,6 +127,7 @@ async def test_a_changed_credential_takes_no_token_of_the_old_one(bench: Bench) 
     mint = CountingMint()
     connection, (one, two, _) = await replicas(bench, mint)
     await one.bearer(connection, USER)
+    await bench.sandbox.act("rotate_client_secret", secret="another")
     await bench.connect(client_secret="another")
     changed = await bench.replica.store.get(ACME)
     assert changed is not None

@@ -72,7 +72,13 @@ BODIES: dict[tuple[str, str], list[dict[str, Any]]] = {
     ("POST", "/internal/v1/accounts/{account}/reconciliation"): [{"since": SINCE}],
     ("PUT", "/internal/v1/accounts/{account}/connection"): [
         {"api_version": "v3", "client_id": "c", "client_secret": "s", "base_url": "http://127.0.0.1:1"},
-        {"organization_id": "o", "api_key": "k", "base_url": "http://127.0.0.1:1"},
+        {"organization_id": "o", "api_key": "k", "base_url": "http://127.0.0.1:1", "dry_run": True},  # else it is tried
+        {
+            "organization_id": MARK,
+            "api_key": "k",
+            "base_url": "http://127.0.0.1:1",
+            "settings": {"rate.max_per_second": 3},
+        },
     ],
 }
 """What a route that writes takes; where two services have the same path each takes its own."""
@@ -214,7 +220,8 @@ class Walk:
         wanted: list[tuple[str, str, dict[str, Any]]] = [
             ("ingest", base, {"greenhouse": {"webhook_secret": f"secret-of-{account}"}, "coderbyte": keys}),
             ("greenhouse-actions", f"{base}/connection",
-             {"api_version": "v3", "client_id": "c", "client_secret": "s", "base_url": f"http://127.0.0.1:1/{mine}"}),
+             {"api_version": "v3", "client_id": "c", "client_secret": "s", "base_url": "http://127.0.0.1:1",
+              "settings": {"note.link_hosts": [mine]}}),
             ("assessments", f"{base}/connection",
              {"organization_id": mine, "api_key": "k", "base_url": "http://127.0.0.1:1"}),
         ]  # fmt: skip

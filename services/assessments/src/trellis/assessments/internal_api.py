@@ -9,7 +9,7 @@ name, a secret or a report; a link is told by `reports/link` for the note that m
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -17,7 +17,7 @@ from aiohttp import web
 
 from trellis.assessments import bodies
 from trellis.assessments.adapters.coderbyte import CredentialError, Organization
-from trellis.assessments.adapters.connection_store import ConnectionStore
+from trellis.assessments.adapters.connection_store import ConnectionStore, Wanted
 from trellis.assessments.adapters.signal_store import SignalStore
 from trellis.assessments.domain.results import parse_report
 from trellis.assessments.domain.suggesting import Signal, suggest
@@ -25,7 +25,7 @@ from trellis.assessments.gateway import VENDOR, Gateway
 from trellis.assessments.reports import Reports
 from trellis.assessments.results import ResultPublisher
 from trellis.common.contracts.identifiers import AccountId, ApplicationId, AssessmentId, Visit
-from trellis.common.errors import InputError
+from trellis.common.errors import InputError, TransientError
 from trellis.common.ledger.api import LedgerApi
 from trellis.common.ledger.brakes import Brakes
 from trellis.common.ledger.runner import Runner
@@ -69,9 +69,14 @@ class Api:
     # -- the connection
 
     async def put_connection(self, request: web.Request) -> web.Response:
-        """Make the account's connection what the body states; say what changed. It ends a pause."""
+        """Make the account's connection what the body states; say what changed. It ends a pause.
+
+        A key that replaces another is tried first; one that Coderbyte does not accept changes nothing.
+        """
         account = account_of(request)
         wanted, dry_run = bodies.connection(await body_of(request))
+        if not dry_run:
+            await self._try_before_switch(account, wanted)
         async with transaction(self.pool) as connection:
             changes = await self.connections.put(connection, account, wanted, dry_run=dry_run)
             if changes and not dry_run:
@@ -80,6 +85,32 @@ class Api:
         self.runner.wake()
         self.reports.wake()
         return web.json_response({"changes": changes})
+
+    async def _try_before_switch(self, account: AccountId, wanted: Wanted) -> None:
+        """Refuse *wanted* if Coderbyte does not accept its key and another is in use.
+
+        Raises:
+            InputError: It is not accepted, or Coderbyte did not say.
+        """
+        before = await self.connections.load(account)
+        if before is None:
+            return
+        tried = replace(
+            before,
+            base_url=wanted.base_url,
+            organization_id=wanted.organization_id,
+            api_key=wanted.api_key if wanted.api_key is not None else before.api_key,
+        )
+        if tried == before:
+            return
+        stays = "; the present connection stays in use"
+        try:
+            await self.gateway.look(tried)
+        except CredentialError as error:
+            raise InputError("api_key", f"a key that Coderbyte accepts ({error}){stays}", error.remedy) from None
+        except TransientError as error:
+            expected = f"a key that Coderbyte accepts, and it cannot be asked now ({error}){stays}"
+            raise InputError("api_key", expected, "apply it again in a while") from None
 
     async def get_connection(self, request: web.Request) -> web.Response:
         """Show the connection without its secret; 404 when there is none."""

@@ -36,6 +36,7 @@ from trellis.common.store.postgres import Pool, acquired
 from trellis.greenhouse_actions.adapters.candidate_store import CandidateStore
 from trellis.greenhouse_actions.adapters.checkup import Checkup
 from trellis.greenhouse_actions.adapters.connection_store import ConnectionStore
+from trellis.greenhouse_actions.adapters.harvest_v1 import HarvestV1
 from trellis.greenhouse_actions.adapters.harvests import LiveHarvests
 from trellis.greenhouse_actions.adapters.http import HttpClients
 from trellis.greenhouse_actions.adapters.http_harvest import Shared
@@ -48,6 +49,7 @@ from trellis.greenhouse_actions.adapters.reconciliation_store import Reconciliat
 from trellis.greenhouse_actions.adapters.stage_cache import StageCache
 from trellis.greenhouse_actions.adapters.standing_store import StandingStore
 from trellis.greenhouse_actions.adapters.tokens import Tokens
+from trellis.greenhouse_actions.adapters.trial import HttpTrial
 from trellis.greenhouse_actions.connection import VENDOR
 from trellis.greenhouse_actions.display import Display
 from trellis.greenhouse_actions.effects import MoveEffect, NoteEffect
@@ -156,6 +158,7 @@ def _build(kit: Kit, settings: GreenhouseActionsSettings) -> Parts:
         observer=observer,
         reconciliations=reconciliations,
         reconciler=reconciler,
+        trial=HttpTrial(HttpMint(http), lambda connection: HarvestV1(connection, harvests.budget(connection), shared)),
     )
     http_api = application(api, kit.keyring)
     add_routes(http_api, setup)

@@ -20,6 +20,7 @@ from trellis.common.runtime.tokens import guard
 from trellis.common.store.postgres import Pool, acquired
 from trellis.greenhouse_actions import bodies
 from trellis.greenhouse_actions.adapters.connection_store import ConnectionStore, Pause
+from trellis.greenhouse_actions.adapters.trial import Trial, try_before_switch
 from trellis.greenhouse_actions.connection import VENDOR, Connection
 from trellis.greenhouse_actions.domain.invites import Invitable
 from trellis.greenhouse_actions.invites import Invites, Verdict
@@ -42,12 +43,18 @@ class Api:
     observer: Observer
     reconciliations: Reconciliations
     reconciler: Reconciler
+    trial: Trial
 
     async def put_connection(self, request: web.Request) -> web.Response:
-        """Make the account's connection what the body states; say what changed."""
+        """Make the account's connection what the body states; say what changed.
+
+        A credential that replaces another is tried first; one that Greenhouse does not accept changes nothing.
+        """
         account = account_of(request)
         body = await body_of(request)
         wanted, dry_run = bodies.connection(account, body)
+        if not dry_run:
+            await try_before_switch(self.trial, await self.store.get(account), wanted)
         changes = await self.store.put(wanted, dry_run=dry_run)
         if changes and not dry_run:
             await self.reconciliations.hurry(account)

@@ -132,9 +132,8 @@ class Breakers:
             "breaker.changed",
             account=account,
             vendor=self._vendor,
-            before=before.phase.value,
-            after=after.phase.value,
-            seconds_left=seconds,
+            state=after.phase.value,
+            reason=f"it was {before.phase.value}; looked at again in {seconds} s",
         )
 
 
