@@ -101,7 +101,7 @@ class Api:
             organization_id=wanted.organization_id,
             api_key=wanted.api_key if wanted.api_key is not None else before.api_key,
         )
-        if tried == before:
+        if (tried.organization_id, tried.api_key) == (before.organization_id, before.api_key):
             return
         stays = "; the present connection stays in use"
         try:

@@ -16,6 +16,7 @@ from trellis.greenhouse_actions.connection import Connection
 from trellis.greenhouse_actions.domain.outcomes import missing_permission
 from trellis.greenhouse_actions.domain.requests import Permission
 
+_CREDENTIAL: Final = ("api_version", "client_id", "client_secret", "api_key")
 _TRIED: Final = ("api_version", "base_url", "token_url", "client_id", "client_secret", "api_key", "service_user_id")
 _STAYS: Final = "; the present connection stays in use"
 
@@ -62,9 +63,9 @@ async def try_before_switch(trial: Trial, before: Connection | None, wanted: Wan
     Raises:
         InputError: It is not accepted, or Greenhouse did not say.
     """
-    stated: Mapping[str, object] = {name: getattr(wanted, name) for name in _TRIED}
-    if before is None or all(getattr(before, name) == value for name, value in stated.items()):
+    if before is None or all(getattr(before, name) == getattr(wanted, name) for name in _CREDENTIAL):
         return
+    stated: Mapping[str, object] = {name: getattr(wanted, name) for name in _TRIED}
     tried = replace(before, **stated, settings=wanted.settings)  # type: ignore[arg-type]
     try:
         refused = await trial.refusal(tried)
