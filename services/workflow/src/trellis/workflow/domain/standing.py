@@ -18,6 +18,17 @@ _WORDS: Final = {Action.INVITE: "the invite", Action.NOTE: "the note", Action.MO
 """What recruiters care about; who gave an order by hand sees its outcome in the story."""
 _NEEDS_A_PERSON: Final = (OutcomeState.PARKED, OutcomeState.REFUSED)
 _NOTHING: Final = (None, "")
+_SHOWS_NOTHING: Final = (
+    e.StageEntered,
+    e.StageSettled,
+    e.RulesJudged,
+    e.InviteRequested,
+    e.NoteRequested,
+    e.MoveRequested,
+    e.FactNoted,
+    e.ObservationRequested,
+)
+"""After these alone there is nothing to see where nothing was: most facts need no second folding."""
 
 
 def respond(state: Application, message: Message, workflows: Workflows) -> list[e.Event]:
@@ -27,6 +38,8 @@ def respond(state: Application, message: Message, workflows: Workflows) -> list[
 
 
 def _told(state: Application, events: Sequence[e.Event]) -> list[e.Event]:
+    if state.shown == _NOTHING and all(isinstance(event, _SHOWS_NOTHING) for event in events):
+        return []
     after = fold(state, events)
     standing, detail = wanted = standing_of(after)
     if wanted == after.shown:
