@@ -299,6 +299,12 @@ def _came_back_soon(world: World, account: AccountId, application: ApplicationId
     return any(other == stage and entered - at <= SAME_STAY_SECONDS for at, other, _ in before)
 
 
+def _entered_by_unreject(changes: Sequence[tuple[float, Any, bool]]) -> bool:
+    """Whether a rejection taken back put it where it never was, which no webhook calls an entry: then it is adopted."""
+    *before, (_, stage, _) = changes
+    return bool(before) and before[-1][1] is None and all(same != stage for _, same, _ in before)
+
+
 def _began(changes: Sequence[tuple[float, Any, bool]]) -> float:
     """When the present stay began: a rejection that was taken back begins none in a stage that it was in before."""
     *before, (at, stage, _) = changes
@@ -390,7 +396,9 @@ def _shown_as_they_stand(world: World) -> Iterator[str]:
         state = row["state"]
         account, application = state.account, state.application_id
         view = world.greenhouses[account].truth.get(application)
-        if view is None or state.visit is None:
+        wanted = world.memories["greenhouse-actions"].table("standing").get((account, application))
+        waits = wanted is not None and wanted["ordinal"] > wanted["shown_ordinal"]
+        if view is None or state.visit is None or waits:
             continue
         shown = world.greenhouses[account].standings.get(application, "")
         if not view.is_active and shown:
@@ -441,6 +449,8 @@ def _people_are_obeyed(world: World) -> Iterator[str]:
                 and waits
                 and (offered[key] > entered + ACT_WITHIN_SECONDS or _came_back_soon(world, account, application))
             ):
+                continue
+            if _entered_by_unreject(world.changes[account, application]):
                 continue
             is_erased = (account, view.candidate_id) in world.erased_by_hand
             if stands and key not in asked and key not in excused and not is_erased:

@@ -451,7 +451,8 @@ def _settled(state: Application, message: Message, outcome: o.CommandSettled) ->
     final = (o.OutcomeState.DONE, o.OutcomeState.REFUSED, o.OutcomeState.SUPERSEDED)
     if known is not None and known.state in final:
         return []
-    if known is not None and known.settled_at is not None and outcome.settled_at < known.settled_at:
+    is_late = known is not None and known.settled_at is not None and outcome.settled_at < known.settled_at
+    if is_late and outcome.state not in final:
         return [_note(message, f"late: how the {outcome.action.value} stands now is known already", None)]
     return [
         e.EffectSettled(
