@@ -240,6 +240,7 @@ class _History:
                 if offered is None or not world.chance(0.5, "yes"):
                     continue
                 world.accepts[account, application] += 1
+                world.accepted_at[account, application] = world.loop.time()
                 world.tell("{}: a person says yes to the entry of {}", account, application)
                 try:
                     async with session.transaction() as connection:

@@ -443,7 +443,8 @@ def _people_are_obeyed(world: World) -> Iterator[str]:
         for application, view in greenhouse.truth.items():
             stands = view.status is ApplicationStatus.ACTIVE and view.stage_id == coding
             key, entered = (account, stream_id(account, application)), _began(world.changes[account, application])
-            waits = key in offered and refused[key] == world.accepts[account, application]
+            yes = world.accepted_at.get((account, application), 0.0)
+            waits = key in offered and (refused[key] == world.accepts[account, application] or offered[key] > yes)
             if (
                 stands
                 and waits

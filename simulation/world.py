@@ -75,6 +75,7 @@ class World:
         behind_seconds: How late Greenhouse's lists show a change.
         given_up: Effects that a person gave up, or tried to.
         accepts: How often a person said yes to an application's offered entry.
+        accepted_at: When a person last did.
         accepted: Every fact that entered, by the id under which it was accepted first.
         done: What the vendors carried out for us, in order.
         deleted: Applications that a person deleted.
@@ -101,6 +102,7 @@ class World:
         self.untold: set[AccountId] = set()
         self.given_up: set[UUID] = set()
         self.accepts: Counter[tuple[AccountId, ApplicationId]] = Counter()
+        self.accepted_at: dict[tuple[AccountId, ApplicationId], float] = {}
         self.ever_rejected: set[AccountId] = set()
         self.paused: set[AccountId] = set()
         self.moves_left: set[tuple[AccountId, ApplicationId]] = set()
