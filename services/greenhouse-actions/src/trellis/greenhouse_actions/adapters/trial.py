@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from trellis.common.errors import InputError, TransientError
@@ -17,7 +16,6 @@ from trellis.greenhouse_actions.domain.outcomes import missing_permission
 from trellis.greenhouse_actions.domain.requests import Permission
 
 _CREDENTIAL: Final = ("api_version", "client_id", "client_secret", "api_key")
-_TRIED: Final = ("api_version", "base_url", "token_url", "client_id", "client_secret", "api_key", "service_user_id")
 _STAYS: Final = "; the present connection stays in use"
 
 
@@ -65,8 +63,17 @@ async def try_before_switch(trial: Trial, before: Connection | None, wanted: Wan
     """
     if before is None or all(getattr(before, name) == getattr(wanted, name) for name in _CREDENTIAL):
         return
-    stated: Mapping[str, object] = {name: getattr(wanted, name) for name in _TRIED}
-    tried = replace(before, **stated, settings=wanted.settings)  # type: ignore[arg-type]
+    tried = Connection(
+        account=wanted.account,
+        api_version=wanted.api_version,
+        base_url=wanted.base_url,
+        token_url=wanted.token_url,
+        client_id=wanted.client_id,
+        client_secret=wanted.client_secret,
+        api_key=wanted.api_key,
+        service_user_id=wanted.service_user_id,
+        settings=wanted.settings,
+    )
     try:
         refused = await trial.refusal(tried)
     except TransientError as error:
