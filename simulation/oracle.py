@@ -7,21 +7,20 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from datetime import datetime
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
+from simulation.oracle_of_finding import finding
 from simulation.oracle_of_orders import orders
-from simulation.patching import EPOCH
-from simulation.plan import ACT_WITHIN_SECONDS
+from simulation.oracle_of_people import people
+from simulation.oracle_of_results import results
+from simulation.oracle_reading import log_of, seconds
 from trellis.common.contracts.commands import BY_HAND
 from trellis.common.contracts.envelope import decode
-from trellis.common.contracts.facts import ApplicationStatus, FoundBy, Order
-from trellis.common.contracts.identifiers import AccountId, ApplicationId, note_marker, stream_id
+from trellis.common.contracts.facts import ApplicationStatus
+from trellis.common.contracts.identifiers import note_marker, stream_id
 from trellis.common.ledger.states import FINAL, State
 from trellis.common.store.inbox import keys_of
-from trellis.workflow.adapters.event_store import Recorded
 from trellis.workflow.domain import events as e
 from trellis.workflow.domain.application import fold, initial_state
 from trellis.workflow.redeciding import redecide
@@ -31,10 +30,6 @@ if TYPE_CHECKING:
     from simulation.world import World
 
 READING_SECONDS = 10.0
-BEGUN_SECONDS = 4.0
-"""How long after it was begun a request may still leave; the braking waits for no more."""
-SAME_STAY_SECONDS = 61.0
-"""Whoever comes back sooner, with no webhook telling of it, is not seen to have left."""
 AWAY = "does not answer"
 """In the reason of a row that waits for a vendor; when nothing fails any more, none does."""
 CODING, AFTER_CODING = "Coding Assessment", "Onsite"
@@ -50,17 +45,15 @@ def judge(world: World) -> list[str]:
         *_apart(world),
         *_same_decisions(world),
         *_believes_the_truth(world),
-        *_people_are_obeyed(world),
+        *people(world),
         *_settled_first(world),
         *_recorded_once(world),
-        *_found_once(world),
-        *_found_in_time(world),
+        *finding(world),
         *_nothing_given_up(world),
-        *_results_arrive(world),
+        *results(world),
         *orders(world),
         *_nothing_kept(world),
         *world.lines.broken(),
-        *_shown_as_they_stand(world),
     ]
 
 
@@ -204,7 +197,7 @@ def _apart(world: World) -> Iterator[str]:
 
 def _same_decisions(world: World) -> Iterator[str]:
     for account, application in world.memories["workflow"].table("application"):
-        log = _log(world, stream_id(account, application))
+        log = log_of(world, stream_id(account, application))
         for difference in redecide(account, application, log, world.versions):
             yield f"P9: version {difference.version} of application {application} of {account} is decided otherwise now"
 
@@ -217,20 +210,13 @@ def _settled_first(world: World) -> Iterator[str]:
         stays = [at for at, stage, _ in world.changes.get((state.account, state.application_id), ()) if stage == coding]
         if len(stays) != 1 or (state.account, state.application_id) in world.accepts:
             continue
-        for event in _log(world, stream):
+        for event in log_of(world, stream):
             if (
                 isinstance(event.event, e.InviteRequested)
                 and event.event.workflow != BY_HAND
-                and _seconds(event.recorded_at) < stays[0] + world.settle_seconds - 0.01
+                and seconds(event.recorded_at) < stays[0] + world.settle_seconds - 0.01
             ):
                 yield f"P4: {state.application_id} of {state.account} was invited before its settle time was over"
-
-
-def _log(world: World, stream: UUID) -> list[Recorded]:
-    events, log = world.memories["workflow"].table("event"), list[Recorded]()
-    while (row := events.get((stream, len(log) + 1))) is not None:
-        log.append(row["recorded"])
-    return log
 
 
 def _recorded_once(world: World) -> Iterator[str]:
@@ -244,33 +230,6 @@ def _recorded_once(world: World) -> Iterator[str]:
         key = row["stream"], head.partition(b'"type":')[2][:30], data
         if seen.setdefault(key, recorded.message_id) != recorded.message_id:
             yield f"P2: one webhook is twice in the log of {row['account']}: {data.decode()}"
-
-
-def _found_once(world: World) -> Iterator[str]:
-    """P6: what reconciliation finds and a webhook tells besides is one visit."""
-    visits: dict[Any, set[Any]] = {}
-    for row in world.memories["workflow"].table("event").values():
-        event = row["recorded"].event
-        if isinstance(event, e.StageEntered | e.ApplicationAdopted) and event.stage_id is not None:
-            visits.setdefault((row["account"], event.application_id), set()).add(event.visit)
-    for (account, application), names in visits.items():
-        stays = sum(stage is not None for _, stage, _ in world.changes.get((account, application), ()))
-        if len(names) > stays:
-            yield f"P6: the log has {len(names)} visits of {application} of {account}, Greenhouse had {stays}"
-
-
-def _found_in_time(world: World) -> Iterator[str]:
-    """P6: an entry that was found when it was old is acted upon only after a person's yes."""
-    for row in world.memories["workflow"].table("event").values():
-        event = row["recorded"].event
-        if not isinstance(event, e.StageEntered) or event.found_by is not FoundBy.RECONCILIATION:
-            continue
-        key, at = (row["account"], event.application_id), _seconds(row["recorded"].handled_at)
-        entered = max(
-            (when for when, stage, _ in world.changes[key] if stage == event.stage_id and when <= at), default=at
-        )
-        if at - entered > ACT_WITHIN_SECONDS + 1.0 and key not in world.accepts:
-            yield f"P6: {event.application_id} of {key[0]} entered {at - entered:.0f} s before it was found, and nobody said yes"
 
 
 def _nothing_given_up(world: World) -> Iterator[str]:
@@ -289,56 +248,8 @@ def _nothing_given_up(world: World) -> Iterator[str]:
             continue
         changes = world.changes[account, application]
         stays = sum(stage == view.stage_id for _, stage, _ in changes)
-        if stays == 1 and changes[-1][0] <= _seconds(row["created_at"]):
+        if stays == 1 and changes[-1][0] <= seconds(row["created_at"]):
             yield f"P5: the invite of {application} of {account} was given up, and nothing had changed: {row['cause']}"
-
-
-def _came_back_soon(world: World, account: AccountId, application: ApplicationId) -> bool:
-    """Whether it left its stage and entered it again so soon that the reconciler takes both stays for one."""
-    *before, (entered, stage, _) = world.changes[account, application]
-    return any(other == stage and entered - at <= SAME_STAY_SECONDS for at, other, _ in before)
-
-
-def _entered_by_unreject(changes: Sequence[tuple[float, Any, bool]]) -> bool:
-    """Whether a rejection taken back put it where it never was, which no webhook calls an entry: then it is adopted."""
-    *before, (_, stage, _) = changes
-    return bool(before) and before[-1][1] is None and all(same != stage for _, same, _ in before)
-
-
-def _began(changes: Sequence[tuple[float, Any, bool]]) -> float:
-    """When the present stay began: a rejection that was taken back begins none in a stage that it was in before."""
-    *before, (at, stage, _) = changes
-    stays = [number for number, (_, same, _) in enumerate(before) if same == stage]
-    if not stays or before[-1][1] is not None:
-        return at
-    return _began(changes[: stays[-1] + 1])
-
-
-def _seconds(at: datetime) -> float:
-    return (at - EPOCH).total_seconds()
-
-
-def _results_arrive(world: World) -> Iterator[str]:
-    """What a reviewer said last, and Coderbyte's webhook told, is the latest result in the log, unless one was attached."""
-    latest: dict[tuple[Any, ...], Any] = {}
-    for row in world.memories["workflow"].table("event").values():
-        if isinstance(event := row["recorded"].event, e.ResultReceived):
-            key = row["account"], event.result.application_id, event.result.visit, event.result.assessment_id
-            if key not in latest or latest[key].result_version < event.result.result_version:
-                latest[key] = event.result
-    invites = world.memories["assessments"].table("invite").values()
-    attached = {
-        (row["account"], row["application_id"], row["assessment_id"])
-        for row in invites
-        if row["attached_body_id"] is not None
-    }
-    for invite in invites:
-        address = None if invite["address"] is None else invite["address"].decode()
-        score = world.reviewed.get((invite["account"], address)) if address else None
-        key = tuple(invite[name] for name in ("account", "application_id", "visit", "assessment_id"))
-        result = None if (key[0], key[1], key[3]) in attached else latest.get(key)
-        if score is not None and result is not None and result.score != score:
-            yield f"P2: a reviewer gave {address} of {invite['account']} {score} of 100, the log has {result.score}"
 
 
 def _nothing_kept(world: World) -> Iterator[str]:
@@ -370,7 +281,7 @@ def _believes_the_truth(world: World) -> Iterator[str]:
     for account, greenhouse in world.greenhouses.items():
         for application in (ident for owner, ident in sorted(world.changes) if owner == account):
             view = greenhouse.truth.get(application)
-            log = _log(world, stream_id(account, application))
+            log = log_of(world, stream_id(account, application))
             state = fold(initial_state(account, application), (item.event for item in log))
             if view is None or state.deleted:
                 if (view is None) is not state.deleted:
@@ -382,77 +293,3 @@ def _believes_the_truth(world: World) -> Iterator[str]:
             ):
                 known = None if state.visit is None else state.visit.stage_name
                 yield f"P2: the log has {application} of {account} in {known}, Greenhouse in {view.stage_name}"
-
-
-def _shown_as_they_stand(world: World) -> Iterator[str]:
-    """P5: recruiters see which applications need a person, and of no other that it does, nor of one that has ended."""
-    held: dict[tuple[Any, Any, Any], bool] = {}
-    for name in ("assessments", "greenhouse-actions"):
-        for row in world.memories[name].table("intent").values():
-            key = row["account"], row["application_id"], row["visit"]
-            problem = row["state"] in (State.PARKED, State.IN_DOUBT, State.REFUSED)
-            held[key] = held.get(key, False) or problem
-    for row in world.memories["workflow"].table("application").values():
-        state = row["state"]
-        account, application = state.account, state.application_id
-        view = world.greenhouses[account].truth.get(application)
-        wanted = world.memories["greenhouse-actions"].table("standing").get((account, application))
-        waits = wanted is not None and wanted["ordinal"] > wanted["shown_ordinal"]
-        if view is None or state.visit is None or waits:
-            continue
-        shown = world.greenhouses[account].standings.get(application, "")
-        if not view.is_active and shown:
-            yield f"P5: application {application} of {account} has ended, and Greenhouse shows: {shown}"
-        needs = view.is_active and held.get((account, application, state.visit.name), False)
-        if needs != shown.startswith("Problem"):
-            yield f"P5: application {application} of {account} needs a person: {needs}, and Greenhouse shows: {shown}"
-
-
-def _people_are_obeyed(world: World) -> Iterator[str]:
-    """A brake stops its account at once, a pause only its own, and whoever stands in the stage is dealt with."""
-    for account, on, off in world.braked:
-        for done in world.done:
-            if done.account == account and done.kind == "invite" and on + BEGUN_SECONDS < done.left_at < off:
-                yield f"brake: an invite of {account} left at {done.left_at:.3f}, the brake was on since {on:.3f}"
-    for account in sorted(world.paused - world.ever_rejected):
-        yield f"P7: {account} was paused, and no vendor ever rejected its credentials"
-    asked = {
-        (row["account"], row["stream"])
-        for row in world.memories["workflow"].table("event").values()
-        if isinstance(row["recorded"].event, e.InviteRequested | e.AttachRequested)
-    }
-    excused = {
-        (row["account"], row["stream"])
-        for row in world.memories["workflow"].table("event").values()
-        if isinstance(event := row["recorded"].event, e.OrderTaken)
-        and event.order is Order.EXCUSE
-        and not event.refused
-    }
-    offered = {
-        (row["account"], row["stream"]): _seconds(row["recorded"].handled_at)
-        for row in world.memories["workflow"].table("event").values()
-        if isinstance(row["recorded"].event, e.EntryOffered)
-    }
-    refused = Counter(
-        (row["account"], row["stream"])
-        for row in world.memories["workflow"].table("event").values()
-        if isinstance(event := row["recorded"].event, e.FactNoted) and event.fact == "entry.accepted"
-    )
-    for account, greenhouse in world.greenhouses.items():
-        coding = greenhouse.stage(CODING)
-        for application, view in greenhouse.truth.items():
-            stands = view.status is ApplicationStatus.ACTIVE and view.stage_id == coding
-            key, entered = (account, stream_id(account, application)), _began(world.changes[account, application])
-            yes = world.accepted_at.get((account, application), 0.0)
-            waits = key in offered and (refused[key] == world.accepts[account, application] or offered[key] > yes)
-            if (
-                stands
-                and waits
-                and (offered[key] > entered + ACT_WITHIN_SECONDS or _came_back_soon(world, account, application))
-            ):
-                continue
-            if _entered_by_unreject(world.changes[account, application]):
-                continue
-            is_erased = (account, view.candidate_id) in world.erased_by_hand
-            if stands and key not in asked and key not in excused and not is_erased:
-                yield f"P5: application {application} of {account} stands in {CODING}, and no invite was asked for"

@@ -1,0 +1,48 @@
+"""Judges what was found that no webhook told (P6); a part of the oracle, and bound by its rules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from simulation.plan import ACT_WITHIN_SECONDS
+from trellis.common.contracts.facts import FoundBy
+from trellis.workflow.domain import events as e
+
+if TYPE_CHECKING:
+    from simulation.world import World
+
+from simulation.oracle_reading import seconds
+
+
+def finding(world: World) -> Iterator[str]:
+    """Return every broken promise about what was found."""
+    yield from _found_once(world)
+    yield from _found_in_time(world)
+
+
+def _found_once(world: World) -> Iterator[str]:
+    """P6: what reconciliation finds and a webhook tells besides is one visit."""
+    visits: dict[Any, set[Any]] = {}
+    for row in world.memories["workflow"].table("event").values():
+        event = row["recorded"].event
+        if isinstance(event, e.StageEntered | e.ApplicationAdopted) and event.stage_id is not None:
+            visits.setdefault((row["account"], event.application_id), set()).add(event.visit)
+    for (account, application), names in visits.items():
+        stays = sum(stage is not None for _, stage, _ in world.changes.get((account, application), ()))
+        if len(names) > stays:
+            yield f"P6: the log has {len(names)} visits of {application} of {account}, Greenhouse had {stays}"
+
+
+def _found_in_time(world: World) -> Iterator[str]:
+    """P6: an entry that was found when it was old is acted upon only after a person's yes."""
+    for row in world.memories["workflow"].table("event").values():
+        event = row["recorded"].event
+        if not isinstance(event, e.StageEntered) or event.found_by is not FoundBy.RECONCILIATION:
+            continue
+        key, at = (row["account"], event.application_id), seconds(row["recorded"].handled_at)
+        entered = max(
+            (when for when, stage, _ in world.changes[key] if stage == event.stage_id and when <= at), default=at
+        )
+        if at - entered > ACT_WITHIN_SECONDS + 1.0 and key not in world.accepts:
+            yield f"P6: {event.application_id} of {key[0]} entered {at - entered:.0f} s before it was found, and nobody said yes"

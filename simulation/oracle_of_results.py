@@ -1,0 +1,39 @@
+"""Judges what became of results; a part of the oracle, and bound by its rules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from trellis.workflow.domain import events as e
+
+if TYPE_CHECKING:
+    from simulation.world import World
+
+
+def results(world: World) -> Iterator[str]:
+    """Return every broken promise about results."""
+    yield from _results_arrive(world)
+
+
+def _results_arrive(world: World) -> Iterator[str]:
+    """What a reviewer said last, and Coderbyte's webhook told, is the latest result in the log, unless one was attached."""
+    latest: dict[tuple[Any, ...], Any] = {}
+    for row in world.memories["workflow"].table("event").values():
+        if isinstance(event := row["recorded"].event, e.ResultReceived):
+            key = row["account"], event.result.application_id, event.result.visit, event.result.assessment_id
+            if key not in latest or latest[key].result_version < event.result.result_version:
+                latest[key] = event.result
+    invites = world.memories["assessments"].table("invite").values()
+    attached = {
+        (row["account"], row["application_id"], row["assessment_id"])
+        for row in invites
+        if row["attached_body_id"] is not None
+    }
+    for invite in invites:
+        address = None if invite["address"] is None else invite["address"].decode()
+        score = world.reviewed.get((invite["account"], address)) if address else None
+        key = tuple(invite[name] for name in ("account", "application_id", "visit", "assessment_id"))
+        result = None if (key[0], key[1], key[3]) in attached else latest.get(key)
+        if score is not None and result is not None and result.score != score:
+            yield f"P2: a reviewer gave {address} of {invite['account']} {score} of 100, the log has {result.score}"
