@@ -17,6 +17,8 @@ from simulation.patching import installed
 from simulation.people import People
 from simulation.plan import Outage, Plan, draw_plan
 from simulation.process import Process
+from simulation.reusing import apply_again
+from simulation.tagging import tag_people
 from simulation.twins.ledger import MemoryLedger, put_brake, release_brake
 from simulation.twins.memory import Row, Session
 from simulation.world import World
@@ -131,6 +133,10 @@ class _History:
             self.people.start(act_by_hand(world, self.people, self.plan.seed))
         if self.plan.erases:
             self.people.start(erase_people(world, self.people, self.plan.seed))
+        if self.plan.tags:
+            self.people.start(tag_people(world, self.plan.seed))
+        if self.plan.reuse_seconds is not None:
+            self.people.start(apply_again(world, self.people, self.plan.seed))
         await asyncio.sleep(self.plan.faulty_seconds)
         world.faulty = False
         world.broker.come_back()

@@ -14,6 +14,8 @@ from simulation.oracle_of_finding import finding
 from simulation.oracle_of_orders import orders
 from simulation.oracle_of_people import people
 from simulation.oracle_of_results import results
+from simulation.oracle_of_reuse import reuse
+from simulation.oracle_of_tags import tags
 from simulation.oracle_reading import log_of, seconds
 from trellis.common.contracts.commands import BY_HAND
 from trellis.common.contracts.envelope import decode
@@ -51,6 +53,8 @@ def judge(world: World) -> list[str]:
         *finding(world),
         *_nothing_given_up(world),
         *results(world),
+        *reuse(world),
+        *tags(world),
         *orders(world),
         *_nothing_kept(world),
         *world.lines.broken(),
@@ -244,7 +248,7 @@ def _nothing_given_up(world: World) -> Iterator[str]:
             continue
         if row["state"] is not State.SUPERSEDED or row["id"] in world.given_up or counts[account, application] > 1:
             continue
-        if (account, application) in world.anonymized:
+        if (account, application) in world.anonymized or (account, application) in world.tagged:
             continue
         changes = world.changes[account, application]
         stays = sum(stage == view.stage_id for _, stage, _ in changes)

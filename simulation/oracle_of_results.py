@@ -17,7 +17,10 @@ def results(world: World) -> Iterator[str]:
 
 
 def _results_arrive(world: World) -> Iterator[str]:
-    """What a reviewer said last, and Coderbyte's webhook told, is the latest result in the log, unless one was attached."""
+    """What a reviewer said last, and Coderbyte's webhook told, is the latest result in the log, unless one was attached.
+
+    One that was attached may be reused for another application of the same person.
+    """
     latest: dict[tuple[Any, ...], Any] = {}
     for row in world.memories["workflow"].table("event").values():
         if isinstance(event := row["recorded"].event, e.ResultReceived):
@@ -34,6 +37,10 @@ def _results_arrive(world: World) -> Iterator[str]:
         address = None if invite["address"] is None else invite["address"].decode()
         score = world.reviewed.get((invite["account"], address)) if address else None
         key = tuple(invite[name] for name in ("account", "application_id", "visit", "assessment_id"))
-        result = None if (key[0], key[1], key[3]) in attached else latest.get(key)
+        source = world.memories["assessments"].table("invite").get(invite["follows"], invite)
+        is_attached = any(
+            (row["account"], row["application_id"], row["assessment_id"]) in attached for row in (invite, source)
+        )
+        result = None if is_attached else latest.get(key)
         if score is not None and result is not None and result.score != score:
             yield f"P2: a reviewer gave {address} of {invite['account']} {score} of 100, the log has {result.score}"

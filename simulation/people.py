@@ -13,7 +13,7 @@ from simulation.plan import CODING, Act, Life, Plan, draw_act
 from simulation.world import TEST, World
 from trellis.common.contracts.facts import ApplicationStatus
 from trellis.common.contracts.identifiers import AccountId, ApplicationId, CandidateId
-from trellis.greenhouse_actions.domain.readings import Address, CandidateView
+from trellis.greenhouse_actions.domain.readings import Address
 
 SPARE = "Recruiter Call"
 """The stage that a person may take out of the plan."""
@@ -56,6 +56,21 @@ class People:
             if not world.faulty:
                 return
             self.do(account, view.id, act)
+
+    def apply_again(self, account: AccountId, application: ApplicationId) -> None:
+        """Let the application's candidate apply once more, into the stage of the test."""
+        world, greenhouse = self.world, self.world.greenhouses[account]
+        person = greenhouse.truth[application].candidate_id
+        fresh = greenhouse.apply(CODING, emails=())
+        del greenhouse.people[fresh.candidate_id]
+        greenhouse.truth[fresh.id] = replace(fresh, candidate_id=person)
+        if (account, application) in world.tagged:
+            world.tagged[account, fresh.id] = list(world.tagged[account, application])
+        if (account, application) in world.anonymized:
+            world.anonymized.add((account, fresh.id))
+        self._changed(account, fresh.id)
+        world.tell("{}: the candidate of {} applies again: {}", account, application, fresh.id)
+        self._tell_application(account, fresh.id, "new_candidate_application")
 
     async def do_more(self) -> None:
         """Act a little more where little has happened."""
@@ -161,11 +176,12 @@ class People:
     def _merge(self, account: AccountId, application: ApplicationId) -> None:
         greenhouse, world = self.world.greenhouses[account], self.world
         loser = greenhouse.truth[application].candidate_id
-        winner = CandidateView(id=CandidateId(greenhouse.fresh()), addresses=greenhouse.people.pop(loser).addresses)
+        winner = replace(greenhouse.people.pop(loser), id=CandidateId(greenhouse.fresh()))
         greenhouse.people[winner.id] = winner
         for ident, view in list(greenhouse.truth.items()):
             if view.candidate_id == loser:
                 greenhouse.truth[ident] = replace(view, candidate_id=winner.id)
+                world.merged.add((account, ident))
         world.addresses[account, winner.id] = world.addresses.pop((account, loser), set())
         if (account, loser) in world.erased_by_hand:
             world.erased_by_hand.add((account, winner.id))
@@ -256,6 +272,7 @@ class People:
         coderbyte.switches["report.not_ready_reads"] = self.draw.choice((0, 0, 1, 2))
         score = self.draw.choice((20, 55, 71, 90))
         attempt = coderbyte.submit(address, TEST, final_score=score, code_score=score)
+        world.given_scores.setdefault((account, address), []).append((world.loop.time(), score))
         world.acted_at[account, address] = world.now()
         world.tell("{}: the candidate {} submits, {} of 100", account, address, score)
         self._signal(account, "assessment_completed", address)
@@ -269,6 +286,7 @@ class People:
         """Let a reviewer change the score; the webhooks of two reviews are equal."""
         score = self.draw.choice((30, 60, 80))
         attempt |= {"final_score": score, "code_score": score}
+        self.world.given_scores.setdefault((account, address), []).append((self.world.loop.time(), score))
         self.world.acted_at[account, address] = self.world.now()
         self.world.tell("{}: a reviewer gives {} {} of 100", account, address, score)
         if self._signal(account, "scorecard_updated", address):

@@ -25,6 +25,12 @@ BEHIND_SECONDS = 6.0
 """How late, at most, a change is shown in Greenhouse's lists."""
 ACT_WITHIN_SECONDS = 15.0
 """How old an entry that no webhook told may be to be acted upon without a person's yes."""
+TAGS = 0.2
+"""Part of the histories in which recruiters keep Trellis off people by a tag; likewise."""
+REUSES = 0.2
+"""Part of the histories in which people apply again and recent results are reused; likewise."""
+REUSED_SECONDS = (60.0, 2000.0)
+"""How old a result may be to be reused: now and then too old, and never."""
 LARGE = 0.06
 """Part of the histories that are large."""
 LEAST_MESSAGES = 20
@@ -96,6 +102,8 @@ class Plan:
         reconciles: Greenhouse is compared with the log, and some of its webhooks never come.
         erases: People are erased by hand, after merges and while invites are made ready.
         by_hand: Candidates take the test uninvited, and a person acts on single applications by hand.
+        tags: Recruiters keep Trellis off people by a tag.
+        reuse_seconds: How old a result may be to be taken instead of an invite; None takes none, and nobody applies again.
         behind_seconds: How late Greenhouse's lists show a change.
         least_messages: People act a little more until so many messages were under way.
         without: Kinds of `CUTTABLE` that do not happen.
@@ -112,6 +120,8 @@ class Plan:
     reconciles: bool = False
     by_hand: bool = False
     erases: bool = False
+    tags: bool = False
+    reuse_seconds: float | None = None
     behind_seconds: float = 0.0
     least_messages: int = LEAST_MESSAGES
     without: frozenset[str] = frozenset()
@@ -140,7 +150,13 @@ def draw_plan(seed: int) -> Plan:
         erases=random.Random(f"{seed} erases").random() < ERASES,  # noqa: S311 - as above
         behind_seconds=draw.choice((0.0, BEHIND_SECONDS / 2, BEHIND_SECONDS)),
     )
-    return replace(plan, outages=(*plan.outages, *_vendors_away(seed, plan.lives)))
+    again = random.Random(f"{seed} reuses")  # noqa: S311 - as above
+    return replace(
+        plan,
+        outages=(*plan.outages, *_vendors_away(seed, plan.lives)),
+        tags=random.Random(f"{seed} tags").random() < TAGS,  # noqa: S311 - as above
+        reuse_seconds=again.choice(REUSED_SECONDS) if again.random() < REUSES else None,
+    )
 
 
 def _replicas(draw: random.Random, is_large: bool) -> list[Replica]:

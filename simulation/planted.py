@@ -45,6 +45,15 @@ from simulation.planted_ledger import (
     write_as_probe,
 )
 from simulation.planted_orders import no_tombstone, sent_again
+from simulation.planted_settings import (
+    any_tag_keeps_off,
+    invites_whatever_the_tag,
+    old_results_are_reused,
+    others_results_are_reused,
+    recent_is_not_seen,
+    reused_is_not_told,
+    writes_whatever_the_tag,
+)
 from simulation.planted_standings import hidden_is_gone, never_taken_back
 from simulation.process import CURRENT
 from simulation.twins.workflow import MemoryStore
@@ -245,6 +254,13 @@ def _own_clock(put: _Put) -> None:
 BUGS = (
     Bug(name="what recruiters see never taken back", within=60, patch=never_taken_back),
     Bug(name="hidden application read as gone for what recruiters see", within=400, patch=hidden_is_gone),
+    Bug(name="invite whatever the tag", within=60, patch=invites_whatever_the_tag),
+    Bug(name="note and move whatever the tag", within=60, patch=writes_whatever_the_tag),
+    Bug(name="any tag keeps Trellis off", within=60, patch=any_tag_keeps_off),
+    Bug(name="old result reused", within=120, patch=old_results_are_reused),
+    Bug(name="another person's result reused", within=300, patch=others_results_are_reused),
+    Bug(name="reused result told to nobody", within=60, patch=reused_is_not_told),
+    Bug(name="recent result not looked for", within=120, patch=recent_is_not_seen),
     Bug(name="withdrawal without tombstone", within=600, patch=no_tombstone),
     Bug(name="each order to send an invite of its own", within=120, patch=sent_again),
     Bug(name="look-up skipped", within=40, patch=look_up_skipped),

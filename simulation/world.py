@@ -43,6 +43,7 @@ from trellis.common.runtime.keyring import Keyring, NamedKey
 from trellis.greenhouse_actions.connection import Connection, ConnectionSettings
 
 ACCOUNTS = (AccountId("acme"), AccountId("globex"))
+KEEP_OFF = "No Trellis"
 TEST, OTHER_TEST = "backend-1", "frontend-1"
 KEYRING = Keyring(
     keys=(NamedKey("k1", b"k" * 32),), address_hash_key=b"a" * 32, service_token_keys=(NamedKey("s1", b"s" * 32),)
@@ -73,6 +74,9 @@ class World:
         lines: What each process asked of the vendors, and who does not answer.
         untold: Accounts whose webhooks Greenhouse does not send now.
         behind_seconds: How late Greenhouse's lists show a change.
+        tagged: When a tag that keeps Trellis off an application's candidate was put on and taken away.
+        given_scores: When the person of an address was given which score, in the order in which it happened.
+        merged: Applications whose candidate was merged into another.
         given_up: Effects that a person gave up, or tried to.
         accepts: How often a person said yes to an application's offered entry.
         accepted_at: When a person last did.
@@ -101,6 +105,10 @@ class World:
         self.line = self.lines.line
         self.untold: set[AccountId] = set()
         self.given_up: set[UUID] = set()
+        self.tagged: dict[tuple[AccountId, ApplicationId], list[tuple[float, bool]]] = {}
+        self.given_scores: dict[tuple[AccountId, str], list[tuple[float, int]]] = {}
+        self.merged: set[tuple[AccountId, ApplicationId]] = set()
+        self.reuse_seconds = plan.reuse_seconds
         self.accepts: Counter[tuple[AccountId, ApplicationId]] = Counter()
         self.accepted_at: dict[tuple[AccountId, ApplicationId], float] = {}
         self.ever_rejected: set[AccountId] = set()
@@ -123,12 +131,15 @@ class World:
         self.settle_seconds = plan.settle_seconds
         self.greenhouses = {account: FakeHarvest() for account in ACCOUNTS}
         self.coderbytes = {account: CoderbyteTwin() for account in ACCOUNTS}
-        self.organizations = {account: _organization(account, self.lists_pending) for account in ACCOUNTS}
-        self.connections = {account: _connection(account) for account in ACCOUNTS}
+        self.organizations = {
+            account: _organization(account, self.lists_pending, plan.reuse_seconds) for account in ACCOUNTS
+        }
+        self.connections = {account: _connection(account, KEEP_OFF if plan.tags else None) for account in ACCOUNTS}
         for twin in self.coderbytes.values():
             twin.add_assessment(TEST)
             twin.add_assessment(OTHER_TEST)
             twin.switches["lookup.lists_pending_invites"] = self.lists_pending
+            twin.switches["invite.internal_id_mode"] = "off" if plan.reuse_seconds is None else "parenthesised"
         workflow = definition(self.settle_seconds)
         self.versions = {(workflow.name, workflow.version): workflow}
         self.memories = {name: Memory(self.now, self._is_cut, self._is_deadlocked) for name in SERVICES}
@@ -234,7 +245,12 @@ class World:
     def invited(self, account: AccountId, request: InviteRequest, left_at: float) -> None:
         """Hear of an invite that Coderbyte took."""
         address, test = request.address, AssessmentId(request.assessment_url.rsplit(":", 1)[-1])
-        ident = ApplicationId(int(address.split("+")[1].split("@")[0]))
+        named = (
+            address.split("+")[1].split("@")[0]
+            if request.internal_id is None
+            else request.internal_id.removeprefix("ghapp_")
+        )
+        ident = ApplicationId(int(named))
         self.did(
             Done(account=account, kind="invite", application=ident, left_at=left_at, detail=address, assessment=test)
         )
@@ -310,8 +326,10 @@ class World:
 
 
 @cache
-def _organization(account: AccountId, lists_pending: bool) -> Organization:
+def _organization(account: AccountId, lists_pending: bool, reuse_seconds: float | None) -> Organization:
     settings = _CODERBYTE | {"lookup.lists_pending_invites": lists_pending}
+    if reuse_seconds is not None:  # one person has several applications, which only an id of ours tells apart
+        settings |= {"result.reuse_within": reuse_seconds, "invite.internal_id_mode": "parenthesised"}
     if lists_pending:
         settings["invite.on_unknown"] = "resend_once"
     parsed = options.parse(settings)
@@ -319,7 +337,7 @@ def _organization(account: AccountId, lists_pending: bool) -> Organization:
 
 
 @cache
-def _connection(account: AccountId) -> Connection:
+def _connection(account: AccountId, keep_off: str | None) -> Connection:
     often: dict[str, object] = {
         "reconcile.interval": 20,
         "reconcile.overlap": BEHIND_SECONDS + 2,
@@ -327,7 +345,9 @@ def _connection(account: AccountId) -> Connection:
         "reconcile.depth": 600,
         "reconcile.act_within": ACT_WITHIN_SECONDS,
     }
-    settings = ConnectionSettings.parse({"verify.second_read_s": 1, "credential.retry_s": 10} | often)
+    settings = ConnectionSettings.parse(
+        {"verify.second_read_s": 1, "credential.retry_s": 10, "keep_off.tag": keep_off} | often
+    )
     return Connection(
         account=account,
         api_version="v3",
