@@ -16,6 +16,7 @@ from tools.demo.control import Sandbox, account_file, secrets_of, trellis
 from faults.seen import Act, Json, Seen
 from trellis.cli import asking
 from trellis.cli.environment import Clients
+from trellis.cli.parking import Row
 from trellis.common.errors import PermanentError, TransientError
 
 WATCHED = "Coding Assessment"
@@ -160,8 +161,9 @@ class Tenant(Sandbox):
             self._effects = await self.effects()
             await asyncio.sleep(1)
 
-    async def look(self, clients: Clients, dead: frozenset[int], dead_signals: int, *, again: bool = False) -> Seen:
+    async def look(self, clients: Clients, untaken: int, *, again: bool = False) -> Seen:
         """Return this account as it is seen from outside now; with *again* every story is decided again."""
+        parked = await self._parked(clients)
         effects = await self.effects()
         effects["invites"] = [invite for invite in effects["invites"] if invite["mailed"]]
         return Seen(
@@ -174,11 +176,22 @@ class Tenant(Sandbox):
             deliveries=await self.own("GET", "/deliveries?bodies=1"),
             effects=effects,
             stories={application: await self.look_at(clients, application) for application in self.people.values()},
-            dead=dead,
-            dead_signals=dead_signals,
+            dead=frozenset(row.application_id for row in parked if row.application_id is not None),
+            dead_signals=sum(row.application_id is None for row in parked),
+            untaken=untaken,
             redecided={one: await self._redecided(clients, one) for one in self.people.values()} if again else {},
             delays={effect: timedelta(seconds=HANG_SECONDS) for effect in self.hung},
         )
+
+    async def _parked(self, clients: Clients) -> list[Row]:
+        """Return the messages that `trellis parked list` shows of this account, and those that do not say whose they are."""
+        for _ in range(30):
+            try:
+                rows = await asking.parked(clients, self.account) + await asking.parked(clients, None)
+                return [row for row in rows if row.is_message]
+            except TransientError:
+                await asyncio.sleep(1)
+        raise RuntimeError(f"what is parked of {self.account} cannot be had")
 
     async def look_at(self, clients: Clients, application: int) -> list[Json]:
         """Return what `trellis why --json` prints; the same code, without a process for each."""

@@ -83,7 +83,7 @@ def check(seen: Seen) -> list[Violation]:
 
 def unfinished(seen: Seen) -> list[Violation]:
     """Return what is accepted and in no story, and what has neither ended nor is parked: empty when settled."""
-    return [*_accepted(seen), *_invited(seen), *_ended(seen)]
+    return [*_accepted(seen), *_invited(seen), *_ended(seen), *_listed(seen)]
 
 
 def count(seen: Seen) -> Counts:
@@ -308,6 +308,12 @@ def _ended(seen: Seen) -> Iterator[Violation]:
                 yield _violation(seen, "P5", application, text)
         if any(step.get("reading") and step["outcome"] for step in story):
             yield _violation(seen, "P5", application, "a reading that was asked for never came")
+
+
+def _listed(seen: Seen) -> Iterator[Violation]:
+    """What could not be handled is where people see it."""
+    if seen.untaken:
+        yield _violation(seen, "P5", None, f"{seen.untaken} dead letters are in no list", "lost")
 
 
 def _latest(story: Iterable[Json]) -> dict[str, Json]:

@@ -26,7 +26,7 @@ class Result:
         killed: The failpoints at which a process died, each as often.
         disk: How the spool's disk was made to be full.
         unexpected: Replicas that ended by themselves.
-        dead: Messages in dead queues.
+        dead: Messages that could not be handled, as they are listed.
     """
 
     seed: int

@@ -35,8 +35,9 @@ class Seen:
         deliveries: The sandbox's log with bodies.
         effects: What the sandbox saw.
         stories: Application -> the steps of its story.
-        dead: Applications that a message in a dead queue speaks of.
-        dead_signals: Messages in dead queues that name no application.
+        dead: Applications of which a message that could not be handled is parked.
+        dead_signals: Parked messages that name no application.
+        untaken: Dead letters that are still in the broker, where no list shows them.
         redecided: Application -> how many of its decisions come out otherwise when they are decided again.
         delays: Effect -> longest time by which the vendor itself carried it out late, for `invite`, `note`, `move`.
     """
@@ -51,6 +52,7 @@ class Seen:
     stories: Mapping[int, Sequence[Json]]
     dead: frozenset[int] = frozenset()
     dead_signals: int = 0
+    untaken: int = 0
     redecided: Mapping[int, int] = field(default_factory=dict)
     settle: timedelta = timedelta()
     delays: Mapping[str, timedelta] = field(default_factory=dict)

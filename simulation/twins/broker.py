@@ -137,6 +137,8 @@ class Broker:
         if dead is not None and message.count > DELIVERY_LIMIT:
             self._put(dead, _died(message, name, "delivery_limit"))
             self._deliver(name)
+        elif queue.is_dead and message.count > DELIVERY_LIMIT:
+            self._deliver(name)  # as of RabbitMQ 4: it has no dead letters of its own, so the message is gone
         else:
             returned = takewhile(lambda item: item.count > 0, queue.ready)
             queue.ready.insert(sum(1 for _ in returned), message)

@@ -17,7 +17,7 @@ from trellis.common.contracts.envelope import Envelope, encode
 from trellis.common.errors import ConflictError, StoreAwayError
 from trellis.common.ledger.states import Occurrence, State
 from trellis.common.store.inbox import keys_of
-from trellis.common.store.outbox import Outbox, Unsent
+from trellis.common.store.outbox import Outbox, Returned, Unsent
 from trellis.common.store.postgres import Connection
 
 Row = dict[str, Any]
@@ -380,6 +380,16 @@ class Session:
             row = {"body": encode(item), "key": item.routing_key, "at": opened.now, "lease": None, "sent": None}
             opened.put("outbox", number, row)
 
+    async def put_back(self, connection: Connection, returned: Returned) -> None:
+        """See `Database.put_back`."""
+        opened = tx(connection)
+        await opened.statement("outbox")
+        row = {
+            "body": returned.body, "key": returned.routing_key, "at": opened.now, "lease": None, "sent": None,
+            "queue": returned.queue, "redriven": returned.redriven_count,
+        }  # fmt: skip
+        opened.put("outbox", self.memory.number(), row)
+
 
 class MemoryOutbox:
     """The twin of `PostgresOutbox`."""
@@ -399,7 +409,7 @@ class MemoryOutbox:
                 if row["sent"] is None and is_free(row["lease"], opened.now) and opened.free("outbox", number):
                     opened.grab("outbox", number)
                     opened.put("outbox", number, row | {"lease": opened.now + timedelta(seconds=lease_seconds)})
-                    claimed.append(Unsent(number, row["key"], row["body"]))
+                    claimed.append(_unsent(number, row))
                     if len(claimed) == most:
                         break
         return claimed
@@ -417,6 +427,10 @@ class MemoryOutbox:
     async def oldest_seconds(self) -> float:
         """See `Outbox.oldest_seconds`."""
         return 0.0
+
+
+def _unsent(number: int, row: Row) -> Unsent:
+    return Unsent(number, row["key"], row["body"], row.get("queue"), row.get("redriven", 0))
 
 
 def has_unsent(memory: Memory) -> bool:

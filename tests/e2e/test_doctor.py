@@ -478,13 +478,35 @@ async def test_a_binding_that_is_gone_is_told(patient: Patient, management: Call
     assert "invite.send.v1" in told.finding.fault
 
 
-async def test_dead_letters_are_told(patient: Patient, management: Callable[..., Awaitable[None]]) -> None:
+async def test_a_message_that_cannot_be_handled_is_told_and_waits_in_the_list_until_a_person_drops_it(
+    patient: Patient, management: Callable[..., Awaitable[None]]
+) -> None:
+    """It was never one of ours, so it is parked for no account; put back, it dies again and is told once."""
+
+    async def parked() -> Any:
+        return json.loads(await patient.trellis("parked", "list", "--json"))
+
+    async def until_redriven(count: int) -> Any:
+        async with asyncio.timeout(20):
+            while True:
+                rows = await parked()
+                if rows and f"redriven {count} times" in rows[0]["tried"]:
+                    return rows
+                await asyncio.sleep(0.2)
+
     connection = await aio_pika.connect(patient.system.variables()["TRELLIS_BROKER_URL"])
     async with connection:
         channel = await connection.channel()
-        await channel.default_exchange.publish(aio_pika.Message(b"{}"), "workflow.inbound.dead")
-        assert await patient.found_of_all() == [("dead-letters", "workflow.inbound.dead")]
-        await (await channel.get_queue("workflow.inbound.dead")).purge()
+        await channel.default_exchange.publish(aio_pika.Message(b"{}"), "workflow.inbound")
+    (row,) = await until_redriven(0)
+    assert "the envelope is not a CloudEvent of ours" in row["cause"]
+    assert await patient.found_of_all() == [("dead-letters", "workflow.inbound")]
+    assert "1 of 1 would be done" in await patient.trellis("parked", "redrive", "--all")
+    assert f"{row['id']}: redriven" in await patient.trellis("parked", "redrive", row["id"])
+    (again,) = await until_redriven(1)
+    assert (again["id"], again["cause"]) == (row["id"], row["cause"])
+    assert f"{row['id']}: dropped" in await patient.trellis("parked", "drop", "--all", "--yes")
+    assert await parked() == []
     assert await patient.found_of_all() == []
 
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from trellis.assessments import internal_api as assessments
 from trellis.assessments.erasure_api import ErasureApi
+from trellis.common.dead_letters.api import DeadLettersApi
 from trellis.common.ledger.api import LedgerApi
 from trellis.common.runtime.health import Health, admin_app
 from trellis.common.runtime.keyring import Keyring
@@ -72,6 +73,7 @@ def _applications() -> dict[str, web.Application]:
     _empty(Receiver).add_routes(ingest)
     _empty(InternalApi).add_routes(inside)
     add_findings(inside, _empty(Watch), prefix="/v1")
+    _empty(DeadLettersApi).add_routes(inside, prefix="/v1")
     ingest.add_subapp("/internal", inside)
     effects = [
         (module.application, _empty(module.Api))  # type: ignore[attr-defined, unused-ignore]
@@ -86,6 +88,7 @@ def _applications() -> dict[str, web.Application]:
     }
     for app in others.values():
         add_findings(app, _empty(Watch))
+        _empty(DeadLettersApi).add_routes(app)
     _empty(ErasureApi).add_routes(others["assessments"])
     served = {"ingest": ingest, **others}
     for app in served.values():

@@ -19,6 +19,7 @@ from tests.integration.tenants.walking import (
     COMMANDS,
     INTRUDER,
     JOB,
+    LETTER,
     OFFERED,
     STAGE,
     TEST,
@@ -36,6 +37,8 @@ from trellis.common.contracts.identifiers import (
 OVER_ACCOUNTS = {
     "/internal/v1/accounts",
     "/internal/v1/applications/{application}/accounts",
+    "/internal/v1/dead-letters",
+    "/internal/v1/dead-letters/{id}/{order}",
     "/internal/v1/endpoints",
     "/internal/v1/erasures",
     "/internal/v1/erasures/replayed",
@@ -70,7 +73,7 @@ async def test_the_openapi_documents_name_every_route_and_no_other(installation:
 
 def filled(walk: Walk, canonical: str, account: AccountId) -> list[str]:
     """Return *canonical* with *account* and every id of the victim's that may stand in it."""
-    ids = [str(APPLICATION), str(OFFERED), str(walk.body_id), *map(str, COMMANDS.values())]
+    ids = [str(APPLICATION), str(OFFERED), str(walk.body_id), str(LETTER), *map(str, COMMANDS.values())]
     values = {
         "account": [str(account)],
         "application": [str(APPLICATION), str(OFFERED)],
@@ -141,19 +144,23 @@ async def test_the_same_walk_by_the_account_itself_tells_and_changes_much(walk: 
         "assessments /applications/{id}/invite-links",
         "assessments /applications/{id}/results",
         "assessments /connection",
+        "assessments /dead-letters",
         "assessments /parked",
         "assessments /reports/link",
         "assessments /status",
         "assessments /unmatched",
         "greenhouse-actions /applications/{application}/intents",
         "greenhouse-actions /connection",
+        "greenhouse-actions /dead-letters",
         "greenhouse-actions /parked",
         "greenhouse-actions /reconciliation",
         "greenhouse-actions /status",
+        "ingest /dead-letters",
         "ingest /sealed-bodies/{id}",
         "ingest /unreadable",
         "workflow /applications",
         "workflow /applications/{application}/story",
+        "workflow /dead-letters",
         "workflow /offers",
         "workflow /workflows",
     }
@@ -161,10 +168,14 @@ async def test_the_same_walk_by_the_account_itself_tells_and_changes_much(walk: 
         "DELETE assessments /brakes",
         "DELETE greenhouse-actions /brakes",
         "POST assessments /candidates/{candidate}/erase",
+        "POST assessments /dead-letters/{id}/{order}",
         "POST assessments /erasures/replay",
         "POST assessments /intents/{id}/{order}",
+        "POST greenhouse-actions /dead-letters/{id}/{order}",
         "POST greenhouse-actions /intents/{id}/{order}",
+        "POST ingest /dead-letters/{id}/{order}",
         "POST ingest /keys/rotate",
+        "POST workflow /dead-letters/{id}/{order}",
         "POST workflow /offers/{application}/accept",
         "PUT assessments /brakes",
         "PUT assessments /connection",

@@ -20,6 +20,7 @@ from tests.fakes.histories import DOCUMENT
 from tests.integration.tenants.filling import insert, without_other_constraints
 from tests.integration.tenants.installation import Installation, Running
 
+from trellis.common.bus.consumer import Consumer
 from trellis.common.contracts import facts as f
 from trellis.common.contracts.commands import Action, AddNote, MoveApplication, ObserveApplication, Origin, SendInvite
 from trellis.common.contracts.envelope import Envelope, Message
@@ -50,6 +51,8 @@ COMMANDS = {
     action: command_id(VICTIM, ApplicationId(APPLICATION), Visit(VISIT), action.value, "0") for action in Action
 }
 
+LETTER = uuid4()
+"""The victim's message that could not be handled, in every service."""
 SINCE = "2026-01-01T00:00:00Z"
 BODIES: dict[tuple[str, str], list[dict[str, Any]]] = {
     ("PUT", "/internal/v1/accounts/{account}"): [{"greenhouse": {}, "custom_fields": ["x"]}],
@@ -61,6 +64,7 @@ BODIES: dict[tuple[str, str], list[dict[str, Any]]] = {
         {"order": "withdraw"},
     ],
     ("POST", "/internal/v1/accounts/{account}/intents/{id}/{order}"): [{"by": "x", "reason": "y"}],
+    ("POST", "/internal/v1/accounts/{account}/dead-letters/{id}/{order}"): [{"by": "x", "reason": "y"}],
     ("PUT", "/internal/v1/accounts/{account}/brakes"): [{"scope": "account"}, {"scope": "workflow", "name": "w"}],
     ("DELETE", "/internal/v1/accounts/{account}/brakes"): [{"scope": "account"}, {"scope": "workflow", "name": "w"}],
     ("POST", "/internal/v1/accounts/{account}/candidates-for-invite"): [
@@ -163,7 +167,7 @@ class Walk:
         return found
 
     async def take(self, running: Running, message: Envelope) -> None:
-        (consumer,) = running.parts.consumers
+        consumer = next(item for item in running.parts.consumers if isinstance(item, Consumer))
         await consumer._handle_held([message])
 
     def takers(self, routing_key: str) -> list[Running]:
@@ -171,7 +175,9 @@ class Walk:
         return [
             running
             for running in self.installation.services.values()
-            if any(routing_key in consumer._queue.bindings for consumer in running.parts.consumers)
+            if any(
+                routing_key in item._queue.bindings for item in running.parts.consumers if isinstance(item, Consumer)
+            )
         ]
 
     def tells(self, said: str) -> bool:
@@ -278,8 +284,11 @@ class Walk:
                     f"select count(*) from {name} where account_id = $1", VICTIM
                 )
                 if not count:
-                    gone = {"candidate_id": 8008, "why": "deleted"} if table == "erasure" else {}
-                    values = said | {"account_id": VICTIM} | gone
+                    own: dict[str, dict[str, Any]] = {
+                        "erasure": {"candidate_id": 8008, "why": "deleted"},
+                        "dead_letter": {"id": LETTER, "state": "waiting"},
+                    }
+                    values = said | {"account_id": VICTIM} | own.get(table, {})
                     await insert(self.installation, schema, table, columns, values, text=MARK)
                 assert await self.installation.eyes.fetchval(
                     f"select count(*) from {name} where account_id = $1", VICTIM

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from trellis.cli import asking, main
+from trellis.cli import asking, main, restored
 from trellis.cli.erasures import Erased, journal_of, kept_lines
 from trellis.cli.restoring import restoration_lines
 from trellis.common.errors import InputError
@@ -66,8 +66,7 @@ def test_a_restore_does_not_end_before_the_erasures_were_applied_again(
 
     monkeypatch.setattr(asking, "end_restoration", end)
     monkeypatch.setattr(asking, "restoration", state)
-    monkeypatch.setattr(main, "_with_clients", lambda question: _run(question), raising=False)
-    monkeypatch.setattr(main, "with_clients", lambda question: _run(question), raising=False)
+    monkeypatch.setattr(restored, "with_clients", lambda question: _run(question))
     outcome = CliRunner().invoke(main.cli, ["restored", "end", "--yes", *said])
     assert (outcome.exit_code == 0, bool(ended)) == (ends, ends)
     assert ("erasures replay" in outcome.output) is not replayed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trellis.cli.parking import Row, chosen, grouped, planned, unknown
+from trellis.cli.parking import Row, chosen, grouped, messages_of, planned, unknown
 from trellis.common.errors import InputError
 
 
@@ -61,3 +61,52 @@ def test_what_surely_did_not_happen_is_not_confirmed() -> None:
 def test_each_row_says_what_it_means_for_who_waits(action: str) -> None:
     sure, doubtful = row("x", action=action).meaning, row("x", action=action, doubt=True).meaning
     assert sure and doubtful and sure != doubtful
+
+
+def message(
+    ident: str = "m", *, kind: str = "invite.send", subject: str | None = "application/7", deadly: bool = False
+) -> Row:
+    told = {
+        "id": ident, "type": kind, "subject": subject, "cause": "a bug: KeyError", "remedy": "mend it", "since": "1",
+        "ends_process": deadly, "attempts": 4, "redriven_count": 1,
+    }  # fmt: skip
+    (row,) = messages_of([told], "assessments")
+    return row
+
+
+def test_a_message_is_told_with_its_kind_its_subject_and_who_could_not_handle_it() -> None:
+    assert message().what == "message invite.send about application 7 to assessments"
+    assert message().application_id == 7
+    assert (message(subject="candidate/7").what, message(subject="candidate/7").application_id) == (
+        "message invite.send about candidate 7 to assessments",
+        None,
+    )
+    assert message(kind="unknown", subject=None).what == "message unknown to assessments"
+    assert message().tried == "4 times, and redriven 1 times before"
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("invite.send", "no invite"),
+        ("command.settled", "follows"),
+        ("assessment.completed", "no result"),
+        ("candidate.erased", "erasure"),
+        ("address.erased", "erased"),
+        ("application.stage_changed", "not known here"),
+        ("unknown", "not known here"),
+    ],
+)
+def test_each_message_says_what_it_means_for_who_waits(kind: str, words: str) -> None:
+    assert words in message(kind=kind).meaning
+
+
+def test_a_message_is_redriven_or_dropped_and_never_confirmed() -> None:
+    assert planned("redrive", [message(), A], [])[0].skipped == ""
+    assert planned("drop", [message(deadly=True), A], [])[0].skipped == ""
+    assert "not confirmed" in planned("confirm", [message()], ["m"])[0].skipped
+
+
+def test_what_ends_its_consumer_is_redriven_alone_and_never_in_bulk() -> None:
+    assert planned("redrive", [message(deadly=True)], ["m"])[0].skipped == ""
+    assert "alone" in planned("redrive", [message(deadly=True), A], [])[0].skipped

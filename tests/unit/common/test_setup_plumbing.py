@@ -9,7 +9,8 @@ import pytest
 
 from trellis.common.bus.topology import ASSESSMENTS, QUEUES, WORKFLOW, all_queues
 from trellis.common.contracts.findings import spoken
-from trellis.common.setup.plumbing import LATE, BrokerSeen, QueueSeen, of_broker, of_outbox
+from trellis.common.contracts.identifiers import AccountId
+from trellis.common.setup.plumbing import LATE, BrokerSeen, QueueSeen, of_broker, of_dead_letters, of_outbox
 
 WHOLE = BrokerSeen(
     queues={queue.name: QueueSeen(messages=0, consumers=1) for queue in all_queues()},
@@ -58,6 +59,19 @@ def test_a_queue_of_dead_letters_needs_no_consumer_and_no_message() -> None:
     assert told(with_queue(ASSESSMENTS.dead, QueueSeen(messages=1, consumers=0))) == [
         ("dead-letters", "assessments.inbound.dead")
     ]
+
+
+def test_dead_letters_are_counted_by_queue_and_shown_where_they_are_listed() -> None:
+    assert of_dead_letters({}) == []
+    acme, other = AccountId("acme"), AccountId("other")
+    first, second = of_dead_letters({(WORKFLOW.name, acme): 2, (WORKFLOW.name, None): 1, (ASSESSMENTS.name, other): 1})
+    assert [(item.check, item.subject) for item in (first, second)] == [
+        ("dead-letters", "assessments.inbound"),
+        ("dead-letters", "workflow.inbound"),
+    ]
+    assert "3 messages" in second.fault
+    assert "`trellis parked list`, `trellis parked list --account acme`" in second.remedy
+    assert "--account other" in first.remedy
 
 
 def test_a_missing_binding_is_told_by_its_routing_key() -> None:

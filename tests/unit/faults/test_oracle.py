@@ -173,9 +173,11 @@ def test_a_vendors_own_webhook_is_taken_or_turned_away_until_later(whole: Seen, 
     assert promises(answered) == ["P2"]
 
 
-def test_what_lies_in_a_dead_queue_is_not_lost(whole: Seen) -> None:
+def test_what_could_not_be_handled_is_not_lost_if_a_list_shows_it(whole: Seen) -> None:
     assert promises(replace(without(whole, "entered"), dead=frozenset({APPLICATION}))) == []
     assert promises(replace(without(whole, "result of"), dead_signals=1)) == []
+    assert promises(replace(whole, untaken=1)) == ["P5"]
+    assert unfinished(replace(whole, untaken=1)), "and it is waited for"
 
 
 def test_a_late_entry_that_was_noted_is_told(whole: Seen) -> None:

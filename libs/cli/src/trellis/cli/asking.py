@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from trellis.cli.environment import Clients
+from trellis.cli.environment import SERVICES, Clients
 from trellis.cli.erasures import replayed_since
-from trellis.cli.parking import Row, rows_of
+from trellis.cli.parking import Row, messages_of, rows_of
 from trellis.cli.story import joined
 from trellis.common.errors import InputError, PermanentError, TransientError
 
@@ -34,20 +34,42 @@ async def why(clients: Clients, application: int, account: str | None) -> dict[s
             raise PermanentError(f"nothing is known of application {application}")
         account = accounts[0]
     path = f"/internal/v1/accounts/{account}/applications/{application}"
-    story = await workflow.call("GET", f"{path}/story")
     rows: list[dict[str, Any]] = []
+    messages: list[Row] = []
     unreachable = []
+    for service in SERVICES:
+        try:
+            answer = await clients[service].call(
+                "GET", f"{_base(account)}/dead-letters?subject=application/{application}"
+            )
+            messages += messages_of(answer["dead_letters"], service)
+        except TransientError:
+            unreachable.append(service)
+    story = await _story(clients, path, is_told_elsewhere=bool(messages))
     for service in EFFECT_SERVICES:
         try:
             answer = await clients[service].call("GET", f"{path}/intents")
             rows += answer["intents"] if isinstance(answer, dict) else answer
         except TransientError:
-            unreachable.append(service)
+            if service not in unreachable:
+                unreachable.append(service)
+    told = [(row.since, row.unhandled, row.remedy) for row in messages]
     return {
         "account": account,
         "application": application,
-        "steps": joined(story["steps"], rows, unreachable=unreachable),
+        "steps": joined(story["steps"], rows, unreachable=unreachable, messages=told),
     }
+
+
+async def _story(clients: Clients, path: str, *, is_told_elsewhere: bool) -> dict[str, Any]:
+    """Return what the log tells of an application; nothing when all that is known are messages that could not be handled."""
+    try:
+        story: dict[str, Any] = await clients["workflow"].call("GET", f"{path}/story")
+    except PermanentError as error:
+        if is_told_elsewhere and "answered 404" in str(error):
+            return {"steps": []}
+        raise
+    return story
 
 
 async def redecide(clients: Clients, application: int, account: str) -> dict[str, Any]:
@@ -100,46 +122,36 @@ async def brakes(clients: Clients, account: str) -> dict[str, list[dict[str, Any
     return found
 
 
-async def parked(clients: Clients, account: str) -> list[Row]:
-    """Return what waits for a person in both effect services, the oldest first."""
+async def parked(clients: Clients, account: str | None) -> list[Row]:
+    """Return what waits for a person in all services, the oldest first; None is messages that do not say whose they are."""
     found: list[Row] = []
-    for service in EFFECT_SERVICES:
-        answer = await clients[service].call("GET", f"/internal/v1/accounts/{account}/parked")
-        found += rows_of(answer["parked"], service)
+    for service in SERVICES:
+        if account is not None and service in EFFECT_SERVICES:
+            answer = await clients[service].call("GET", f"/internal/v1/accounts/{account}/parked")
+            found += rows_of(answer["parked"], service)
+        answer = await clients[service].call("GET", f"{_base(account)}/dead-letters")
+        found += messages_of(answer["dead_letters"], service)
     return sorted(found, key=lambda row: row.since)
 
 
+def _base(account: str | None) -> str:
+    return "/internal/v1" if account is None else f"/internal/v1/accounts/{account}"
+
+
 async def settle_all(
-    clients: Clients, account: str, order: str, rows: Sequence[Row], *, by: str, reason: str
+    clients: Clients, account: str | None, order: str, rows: Sequence[Row], *, by: str, reason: str
 ) -> dict[str, str]:
     """Give a person's word on each of *rows* and return what became of each; one that changed meanwhile stops nothing."""
     said = {}
     for row in rows:
+        kind = "dead-letters" if row.is_message else "intents"
+        path = f"{_base(account)}/{kind}/{row.id}/{order}"
         try:
-            said[row.id] = await settle(clients, account, row.id, order, by=by, reason=reason)
+            answer = await clients[row.service].call("POST", path, {"by": by, "reason": reason})
+            said[row.id] = str(answer["state"])
         except PermanentError as error:
             said[row.id] = f"not done: {error}"
     return said
-
-
-async def settle(clients: Clients, account: str, command: str, order: str, *, by: str, reason: str) -> str:
-    """Give a person's word on one parked effect and return the state it is in then.
-
-    Raises:
-        PermanentError: No effect service knows the command in this account, or it is not parked.
-    """
-    said = None
-    for service in EFFECT_SERVICES:
-        path = f"/internal/v1/accounts/{account}/intents/{command}/{order}"
-        try:
-            answer = await clients[service].call("POST", path, {"by": by, "reason": reason})
-        except PermanentError as error:
-            if "404" in str(error):
-                said = error
-                continue
-            raise
-        return str(answer["state"])
-    raise said or PermanentError(f"no effect {command} is known")
 
 
 async def offers(clients: Clients, account: str) -> list[dict[str, Any]]:

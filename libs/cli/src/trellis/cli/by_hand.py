@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
 
 from trellis.cli import asking
 from trellis.cli.environment import with_clients
+from trellis.cli.printing import printed
 from trellis.common.errors import PermanentError
 
 _KINDS = {"started": "an assessment begun", "completed": "a result", "reviewed": "a reviewed result"}
@@ -24,13 +24,9 @@ def invite_links(application: int, account: str, *, as_json: bool) -> None:
     Whoever has a link can take the assessment with it.
     """
     rows = with_clients(lambda found: asking.invite_links(found, account, application))
-    if as_json:
-        click.echo(json.dumps(rows))
-        return
-    for row in rows:
-        click.echo(f"{row['assessment_id']} in stage visit {row['visit']}: {row['link']}")
-    if not rows:
-        click.echo(f"no link is known of application {application}'s invites")
+    lines = (f"{row['assessment_id']} in stage visit {row['visit']}: {row['link']}" for row in rows)
+    nothing = f"no link is known of application {application}'s invites"
+    printed(rows, lines, as_json=as_json, nothing=nothing)
 
 
 @click.group()
@@ -44,13 +40,8 @@ def unmatched() -> None:
 def unmatched_list(account: str, *, as_json: bool) -> None:
     """List what matches nothing, with its cause and whose it may be; names are looked up in Greenhouse."""
     rows = with_clients(lambda found: asking.unmatched(found, account))
-    if as_json:
-        click.echo(json.dumps(rows))
-        return
-    for row in rows:
-        click.echo("\n".join(told(row)))
-    if not rows:
-        click.echo("nothing is unmatched")
+    lines = (line for row in rows for line in told(row))
+    printed(rows, lines, as_json=as_json, nothing="nothing is unmatched")
 
 
 @unmatched.command("attach")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 import json
 import os
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,17 +17,20 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from trellis.cli import asking, erasures, parking, running
+from trellis.cli import asking, erasures, running
 from trellis.cli import by_hand as hands
 from trellis.cli.account_file import AccountFile
 from trellis.cli.applying import apply as apply_file
+from trellis.cli.brakes import brake
+from trellis.cli.diagnosis import Report
 from trellis.cli.doctor import examine
 from trellis.cli.environment import with_clients as _with_clients
+from trellis.cli.parked import parked
+from trellis.cli.printing import printed
 from trellis.cli.reading import FileError, read
-from trellis.cli.restoring import restoration_lines
+from trellis.cli.restored import restored
 from trellis.common.bus.topology import apply_topology
-from trellis.common.errors import InputError, PermanentError, TransientError, TrellisError
-from trellis.common.ledger.states import State
+from trellis.common.errors import InputError, TransientError, TrellisError
 from trellis.common.runtime.keyring import Keyring
 
 
@@ -122,24 +125,23 @@ def schema() -> None:
 def endpoints(account: str | None, *, as_json: bool) -> None:
     """Print the webhook addresses to paste, and each secret once after it was made."""
     found = _with_clients(lambda known: asking.endpoints(known, account))
-    if as_json:
-        shown = [{key: item[key] for key in ("account", "vendor", "url", "secret")} for item in found]
-        click.echo(json.dumps(shown))
-        return
+    shown = [{key: item[key] for key in ("account", "vendor", "url", "secret")} for item in found]
+    printed(shown, _endpoint_lines(found), as_json=as_json)
+
+
+def _endpoint_lines(found: list[dict[str, Any]]) -> Iterator[str]:
     for item in found:
-        click.echo(f"{item['account']} {item['vendor']}")
-        click.echo(f"  url     {item['url']}")
-        click.echo(f"  secret  {item['secret'] or _no_secret(item['vendor'])}")
-        click.echo(
-            f"  webhook {'connected at ' + item['connected_at'] if item.get('connected_at') else 'not pinged yet'}"
-        )
+        yield f"{item['account']} {item['vendor']}"
+        yield f"  url     {item['url']}"
+        yield f"  secret  {item['secret'] or _no_secret(item['vendor'])}"
+        yield f"  webhook {'connected at ' + item['connected_at'] if item.get('connected_at') else 'not pinged yet'}"
         for old in item.get("ending", ()):
             used = f"last used {old['last_used_at'][:19]}" if old["last_used_at"] else "never used"
-            click.echo(f"  old     secret accepted until {old['expires_at'][:19]}, {used}")
+            yield f"  old     secret accepted until {old['expires_at'][:19]}, {used}"
         silence = item.get("silence")
         if silence and silence["unusual"]:
-            click.echo(f"  silent  since {silence['since'][:19]}; about {silence['missing']:.0f} come in such a time")
-            click.echo("  remedy  look in the vendor's settings whether the webhook is enabled and its address right")
+            yield f"  silent  since {silence['since'][:19]}; about {silence['missing']:.0f} come in such a time"
+            yield "  remedy  look in the vendor's settings whether the webhook is enabled and its address right"
 
 
 def _no_secret(vendor: str) -> str:
@@ -205,85 +207,6 @@ def redecide(application: int, account: str) -> None:
 
 
 @cli.group()
-def parked() -> None:
-    """What waits for a person: see it, and decide it."""
-
-
-@parked.command("list")
-@click.option("--account", required=True)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def parked_list(account: str, *, as_json: bool) -> None:
-    """List parked effects by cause, with what each means for who waits and what would mend it."""
-    rows = _with_clients(lambda found: asking.parked(found, account))
-    if as_json:
-        click.echo(json.dumps([asdict(row) | {"meaning": row.meaning} for row in rows]))
-        return
-    for cause, group in parking.grouped(rows):
-        click.echo(f"{len(group)} wait: {cause}")
-        click.echo(f"  remedy  {group[0].remedy or 'redrive or drop it'}")
-        for row in group:
-            click.echo(f"  {row.id}  {row.action} for application {row.application_id} since {row.since[:19]}")
-    if not rows:
-        click.echo("nothing is parked")
-
-
-@parked.command("show")
-@click.argument("command")
-@click.option("--account", required=True)
-def parked_show(command: str, account: str) -> None:
-    """Show one parked effect: why, what it means for the person waiting, and what can be done."""
-    rows = _with_clients(lambda found: asking.parked(found, account))
-    row = next((row for row in rows if row.id == command), None)
-    if row is None:
-        raise PermanentError(f"no effect {command} is parked in {account}; `trellis parked list` shows those that are")
-    click.echo(f"{row.action} for application {row.application_id}, parked since {row.since[:19]}")
-    click.echo(f"  why     {row.cause}")
-    click.echo(f"  means   {row.meaning}")
-    click.echo(f"  remedy  {row.remedy or 'redrive or drop it'}")
-    click.echo(f"  story   trellis why {row.application_id} --account {account}")
-
-
-_STATES = frozenset(State)
-
-
-def _order(name: str, text: str) -> None:
-    @parked.command(name, help=text)
-    @click.argument("commands", nargs=-1)
-    @click.option("--account", required=True)
-    @click.option("--cause", help="All whose cause has these words.")
-    @click.option("--all", "everything", is_flag=True, help="All that are parked in the account.")
-    @click.option("--yes", is_flag=True, help="Do it; without it several are only shown.")
-    @click.option("--reason", default="", help="Kept in the story; no personal data.")
-    def give(
-        commands: tuple[str, ...], account: str, cause: str | None, reason: str, *, everything: bool, yes: bool
-    ) -> None:
-        rows = _with_clients(lambda found: asking.parked(found, account))
-        plan = parking.planned(name, parking.chosen(rows, commands, cause, everything=everything), commands)
-        todo = [item.row for item in plan if not item.skipped]
-        for ident in parking.unknown(rows, commands):
-            click.echo(f"{ident}: skipped: it is not parked")
-        for item in plan:
-            if item.skipped:
-                click.echo(f"{item.row.id}: skipped: {item.skipped}")
-        if len(commands) != 1 and not yes:
-            for row in todo:
-                click.echo(f"{row.id}: {name} {row.action} for application {row.application_id}: {row.cause}")
-            click.echo(f"{len(todo)} of {len(plan)} would be done; say --yes to do it")
-            return
-        by = f"cli:{getpass.getuser()}"
-        said = _with_clients(lambda found: asking.settle_all(found, account, name, todo, by=by, reason=reason))
-        for ident, words in said.items():
-            click.echo(f"{ident}: {words}")
-        if len(commands) == 1 and not any(words in _STATES for words in said.values()):
-            raise PermanentError(f"{commands[0]} was not changed; `trellis parked list` shows what waits")
-
-
-_order("confirm", "Say that the effect in doubt did happen: it counts as done and is never sent again.")
-_order("redrive", "Try again. For an invite in doubt this may send a second mail: ask the candidate first.")
-_order("drop", "Give the effect up: it will not be made.")
-
-
-@cli.group()
 def offers() -> None:
     """Stage entries that no webhook told of in time: see them, and say yes to some."""
 
@@ -294,14 +217,11 @@ def offers() -> None:
 def offers_list(account: str, *, as_json: bool) -> None:
     """List the entries that wait for a person's yes; `trellis why` tells the reason of each."""
     rows = _with_clients(lambda found: asking.offers(found, account))
-    if as_json:
-        click.echo(json.dumps(rows))
-        return
-    for row in rows:
-        stage = row["stage_name"] or row["stage_id"]
-        click.echo(f"application {row['application_id']} in stage {stage}, found {row['since'][:19]}")
-    if not rows:
-        click.echo("nothing is offered")
+    lines = (
+        f"application {row['application_id']} in stage {row['stage_name'] or row['stage_id']}, found {row['since'][:19]}"
+        for row in rows
+    )
+    printed(rows, lines, as_json=as_json, nothing="nothing is offered")
 
 
 @offers.command("accept")
@@ -313,6 +233,9 @@ def offers_accept(applications: tuple[int, ...], account: str) -> None:
         click.echo(f"application {application}: {words}")
 
 
+cli.add_command(parked)
+cli.add_command(restored)
+cli.add_command(brake)
 cli.add_command(hands.invite_links)
 cli.add_command(hands.unmatched)
 cli.add_command(hands.invite)
@@ -331,15 +254,14 @@ def reconcile() -> None:
 def reconcile_status(account: str, *, as_json: bool) -> None:
     """Show up to when Greenhouse was compared with the log, and what stands in the way."""
     found = _with_clients(lambda known: asking.reconciliation(known, account))
-    if as_json:
-        click.echo(json.dumps(found))
-        return
-    click.echo(f"compared up to   {found['mark'] or 'nothing yet'}")
-    click.echo(f"complete at      {found['completed_at'] or 'never yet'}")
-    click.echo(f"next at          {found['due_at']}")
-    click.echo(f"applications     {found['read_count']} read")
-    if found["cause"]:
-        click.echo(f"in the way       {found['cause']} ({found['tries']} tries)")
+    lines = [
+        f"compared up to   {found['mark'] or 'nothing yet'}",
+        f"complete at      {found['completed_at'] or 'never yet'}",
+        f"next at          {found['due_at']}",
+        f"applications     {found['read_count']} read",
+        *([f"in the way       {found['cause']} ({found['tries']} tries)"] if found["cause"] else []),
+    ]
+    printed(found, lines, as_json=as_json)
 
 
 @reconcile.command("again")
@@ -350,109 +272,6 @@ def reconcile_again(account: str, since: datetime) -> None:
     at = since.replace(tzinfo=UTC)
     moved = _with_clients(lambda found: asking.reconcile_again(found, account, at))
     click.echo(f"compared again from {at.isoformat()}" if moved else "nothing to do: it is not compared that far yet")
-
-
-@cli.group()
-def restored() -> None:
-    """Show and end restored mode: a database from a backup, or a copy, sends nothing until a person says so."""
-
-
-@restored.command("status")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def restored_status(*, as_json: bool) -> None:
-    """Show whether the database counts as restored, and what was found since."""
-    found = _with_clients(asking.restoration)
-    click.echo(json.dumps(found) if as_json else "\n".join(restoration_lines(found)))
-
-
-@restored.command("end")
-@click.option("--yes", is_flag=True, help="Do it; without it the state is only shown.")
-@click.option("--uncompared", is_flag=True, help="Also before Greenhouse was compared with the log.")
-@click.option("--without-erasures", is_flag=True, help="Also before the journal of erasures was applied again.")
-def restored_end(*, yes: bool, uncompared: bool, without_erasures: bool) -> None:
-    """Say that this database is the one that works, and let effects begin again.
-
-    Nothing else may work on the same accounts: not the system it was copied from, nor another copy.
-    """
-    found = _with_clients(asking.restoration)
-    click.echo("\n".join(restoration_lines(found)))
-    if not found["is_on"]:
-        return
-    if found["not_compared"] and not uncompared:
-        raise click.ClickException(
-            f"not yet compared with Greenhouse: {', '.join(found['not_compared'])}; see `trellis reconcile status`, "
-            "or say --uncompared"
-        )
-    if not found["erasures_replayed"] and not without_erasures:
-        raise click.ClickException(
-            "whoever was erased since the backup may be in this database again: "
-            "`trellis erasures replay FILE` with the latest export, or say --without-erasures"
-        )
-    if not yes:
-        click.echo("say --yes to let effects begin again")
-        return
-    by = f"cli:{getpass.getuser()}"
-    _with_clients(lambda known: asking.end_restoration(known, by))
-    click.echo("ended: what was proven absent is looked up once more, then effects begin")
-
-
-@cli.group()
-def brake() -> None:
-    """Stop effects at once, and let them go on: an account, a connection or a workflow."""
-
-
-def _brake_options(command: Any) -> Any:
-    command = click.option("--workflow", help="Only this workflow.")(command)
-    command = click.option("--connection", type=click.Choice(["greenhouse", "coderbyte"]), help="Only this vendor.")(
-        command
-    )
-    return click.option("--account", required=True)(command)
-
-
-@brake.command("on")
-@_brake_options
-@click.option("--reason", default="", help="Kept and shown.")
-def brake_on(account: str, connection: str | None, workflow: str | None, reason: str) -> None:
-    """Put the brake on: no further effect begins; what is due waits."""
-    _brake(account, connection, workflow, reason, on=True)
-
-
-@brake.command("off")
-@_brake_options
-def brake_off(account: str, connection: str | None, workflow: str | None) -> None:
-    """Take the brake off: what waited goes on."""
-    _brake(account, connection, workflow, "", on=False)
-
-
-@brake.command("status")
-@_brake_options
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def brake_status(account: str, connection: str | None, workflow: str | None, *, as_json: bool) -> None:
-    """Show which brakes are on."""
-    found = _with_clients(lambda known: asking.brakes(known, account))
-    if as_json:
-        click.echo(json.dumps(found))
-        return
-    for service, items in found.items():
-        for item in items:
-            click.echo(
-                f"{service}: {item['scope']} {item['name']} since {item['since']} by {item['by']} {item['reason']}".strip()
-            )
-        if not items:
-            click.echo(f"{service}: no brake is on")
-
-
-def _brake(account: str, connection: str | None, workflow: str | None, reason: str, *, on: bool) -> None:
-    if connection and workflow:
-        raise InputError("--connection, --workflow", "one of them at most")
-    scope = "connection" if connection else "workflow" if workflow else "account"
-    name = connection or workflow or ""
-    by = f"cli:{getpass.getuser()}"
-    said = _with_clients(lambda found: asking.brake(found, account, scope, name, on=on, reason=reason, by=by))
-    for service, words in said.items():
-        click.echo(f"{service}: {'brake on' if on else 'brake off'}: {words}")
-    if any(words != "done" for words in said.values()):
-        sys.exit(1)
 
 
 @cli.command()
@@ -469,20 +288,22 @@ def doctor(account: str | None, path: Path | None, *, as_json: bool) -> None:
     """Name each fault of the set-up, what it means for those who wait, and its remedy; exit 1 if there is one."""
     file = None if path is None else read(path)
     report = asyncio.run(examine(account, file, Path() if path is None else path.parent))
-    if as_json:
-        found = [{"account": item.account, **asdict(item.finding)} for item in report.found]
-        click.echo(json.dumps({"findings": found, "accounts": report.accounts, "not_looked_at": report.skipped}))
-    else:
-        for item in report.found:
-            click.echo(f"{item.account or 'all accounts'}: {item.finding.fault}")
-            click.echo(f"  means   {item.finding.meaning}")
-            click.echo(f"  remedy  {item.finding.remedy}")
-        for words in report.skipped:
-            click.echo(f"not looked at: {words}")
-        if not report.found:
-            click.echo(f"nothing is wrong, as far as was looked ({', '.join(report.accounts) or 'no account'})")
+    found = [{"account": item.account, **asdict(item.finding)} for item in report.found]
+    answer = {"findings": found, "accounts": report.accounts, "not_looked_at": report.skipped}
+    printed(answer, _report_lines(report), as_json=as_json)
     if report.found:
         sys.exit(1)
+
+
+def _report_lines(report: Report) -> Iterator[str]:
+    for item in report.found:
+        yield f"{item.account or 'all accounts'}: {item.finding.fault}"
+        yield f"  means   {item.finding.meaning}"
+        yield f"  remedy  {item.finding.remedy}"
+    for words in report.skipped:
+        yield f"not looked at: {words}"
+    if not report.found:
+        yield f"nothing is wrong, as far as was looked ({', '.join(report.accounts) or 'no account'})"
 
 
 @cli.command()

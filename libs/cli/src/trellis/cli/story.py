@@ -12,13 +12,20 @@ _SHOWN = {"attempting": "waiting", "unknown": "waiting", "in_doubt": "parked"}
 _OPEN = ("waiting", "attempting", "unknown")
 
 
-def joined(steps: Sequence[Step], rows: Iterable[Row], *, unreachable: Sequence[str] = ()) -> list[Step]:
+def joined(
+    steps: Sequence[Step],
+    rows: Iterable[Row],
+    *,
+    unreachable: Sequence[str] = (),
+    messages: Iterable[tuple[str, str, str]] = (),
+) -> list[Step]:
     """Return all steps by time, each effect's outcome taken from its ledger row.
 
     Args:
         steps: The workflow's.
         rows: Ledger rows with their journals, of both effect services.
         unreachable: Services that could not be asked; their effects keep what the workflow knows.
+        messages: Messages about the application that could not be handled: since when, the fault, its remedy.
     """
     known = {row["id"]: row for row in rows}
     told = [dict(step) for step in steps if not _replaced(step, known)]
@@ -30,6 +37,7 @@ def joined(steps: Sequence[Step], rows: Iterable[Row], *, unreachable: Sequence[
             step["until"] = None
     for row in known.values():
         told += _of_row(row)
+    told += [_step(at, "message", text, reason=text, remedy=remedy) for at, text, remedy in messages]
     for service in unreachable:
         text = f"{service} cannot be reached: what it knows is missing here"
         told.append(_step("", "outcome", text, reason=text))

@@ -32,6 +32,7 @@ from trellis.assessments.results import SOURCE, ResultPublisher
 from trellis.assessments.settings import AssessmentsSettings
 from trellis.common.bus.consumer import Consumer
 from trellis.common.bus.topology import ASSESSMENTS
+from trellis.common.dead_letters.parts import dead_letter_parts
 from trellis.common.errors import TransientError
 from trellis.common.ledger.api import LedgerApi
 from trellis.common.ledger.brakes import Brakes
@@ -79,6 +80,7 @@ SERVICE = Service(
         "trellis.common.store",
         "trellis.common.setup",
         "trellis.common.ledger",
+        "trellis.common.dead_letters",
         "trellis.assessments.adapters",
     ),
     run=run,
@@ -140,6 +142,7 @@ def assemble(kit: Kit, settings: AssessmentsSettings) -> Parts:
         pool=kit.pool, ledger=ledger, brakes=brakes, effects=LedgerApi(kit.pool, ledger, brakes, changed), connections=connections, publisher=publisher,
         signals=signals, gateway=gateway, runner=runner, reports=reports, relay=relay,
     )  # fmt: skip
+    dead = dead_letter_parts(kit, ASSESSMENTS, database, relay.wake)
     examination = Examination(
         store=connections,
         gateway=gateway,
@@ -147,23 +150,27 @@ def assemble(kit: Kit, settings: AssessmentsSettings) -> Parts:
             InternalClient(internal, settings.workflow_url, audience="workflow", caller=NAME, keyring=kit.keyring)
         ),
         brakes=brakes,
-        part=Part(NAME, settings.broker_url.get_secret_value(), ASSESSMENTS, database.outbox, epochs),
+        part=Part(
+            NAME, settings.broker_url.get_secret_value(), ASSESSMENTS, database.outbox, epochs, letters=dead.letters
+        ),
         clock=kit.clock,
     )
     every = timedelta(seconds=settings.setup_seconds)
     setup = Watch(examination, PostgresFaults(kit.pool), kit.metrics, every=every)
     http = internal_api.application(api, kit.keyring)
     add_routes(http, setup)
+    dead.api.add_routes(http)
     ErasureApi(database=database, journal=ErasureJournal(), relay=relay).add_routes(http)
     return Parts(
         http=http,
-        consumers=[Consumer(kit.consuming, kit.publisher, ASSESSMENTS, handler.handle_batch, kit.metrics)],
+        consumers=[Consumer(kit.consuming, kit.publisher, ASSESSMENTS, handler.handle_batch, kit.metrics), dead.taker],
         tasks=[
             lambda: after(epoch.first_look, runner.run),
             epoch.run,
             reports.run,
             relay.run,
             setup.run,
+            dead.watch.run,
             lambda: _tidy(kit.pool),
             Resealing(kit.pool, kit.keyring, [DATA_KEYS, API_KEYS], kit.metrics).run,
         ],

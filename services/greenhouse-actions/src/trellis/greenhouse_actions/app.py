@@ -12,6 +12,7 @@ import structlog
 
 from trellis.common.bus.consumer import Consumer
 from trellis.common.bus.topology import GREENHOUSE_ACTIONS
+from trellis.common.dead_letters.parts import dead_letter_parts
 from trellis.common.errors import StoreAwayError
 from trellis.common.ledger.api import LedgerApi
 from trellis.common.ledger.brakes import Brakes
@@ -87,6 +88,7 @@ SERVICE: Final = Service(
         "trellis.common.store",
         "trellis.common.setup",
         "trellis.common.ledger",
+        "trellis.common.dead_letters",
         "trellis.greenhouse_actions.adapters",
     ),
     run=run,
@@ -134,6 +136,7 @@ def _build(kit: Kit, settings: GreenhouseActionsSettings) -> Parts:
         relay.wake()
 
     brakes = Brakes(kit.pool)
+    dead = dead_letter_parts(kit, GREENHOUSE_ACTIONS, database, relay.wake)
     examination = Examination(
         store=store,
         checkups=lambda connection: Checkup(connection, harvests.budget(connection), shared),
@@ -144,7 +147,14 @@ def _build(kit: Kit, settings: GreenhouseActionsSettings) -> Parts:
         reconciliations=reconciliations,
         standings=standings,
         brakes=brakes,
-        part=Part(NAME, settings.broker_url.get_secret_value(), GREENHOUSE_ACTIONS, database.outbox, epochs),
+        part=Part(
+            NAME,
+            settings.broker_url.get_secret_value(),
+            GREENHOUSE_ACTIONS,
+            database.outbox,
+            epochs,
+            letters=dead.letters,
+        ),
         clock=kit.clock,
     )
     every = timedelta(seconds=settings.setup_seconds)
@@ -162,9 +172,10 @@ def _build(kit: Kit, settings: GreenhouseActionsSettings) -> Parts:
     )
     http_api = application(api, kit.keyring)
     add_routes(http_api, setup)
+    dead.api.add_routes(http_api)
     return Parts(
         http=http_api,
-        consumers=[Consumer(kit.consuming, kit.publisher, GREENHOUSE_ACTIONS, handler.handle, kit.metrics)],
+        consumers=[Consumer(kit.consuming, kit.publisher, GREENHOUSE_ACTIONS, handler.handle, kit.metrics), dead.taker],
         tasks=[
             lambda: after(epoch.first_look, runner.run),
             epoch.run,
@@ -173,6 +184,7 @@ def _build(kit: Kit, settings: GreenhouseActionsSettings) -> Parts:
             reconciler.run,
             lambda: after(epoch.first_look, display.run),
             setup.run,
+            dead.watch.run,
             Resealing(kit.pool, kit.keyring, [DATA_KEYS], kit.metrics).run,
             lambda: _watch(kit.pool, store, reconciliations, measures),
         ],

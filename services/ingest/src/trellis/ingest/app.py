@@ -13,6 +13,8 @@ from aiohttp import web
 
 from trellis.common.bus.consumer import Consumer
 from trellis.common.bus.topology import INGEST
+from trellis.common.dead_letters.api import DeadLettersApi
+from trellis.common.dead_letters.parts import dead_letter_parts
 from trellis.common.errors import StoreAwayError, TransientError
 from trellis.common.runtime.health import Check
 from trellis.common.runtime.http import tenancy
@@ -27,6 +29,7 @@ from trellis.common.setup.part import Part
 from trellis.common.setup.watch import Watch
 from trellis.common.store import inbox
 from trellis.common.store.database import PostgresDatabase
+from trellis.common.store.outbox import Relay
 from trellis.common.store.postgres import Pool, acquired, transaction
 from trellis.ingest.adapters.endpoint_store import SEALED_BY_THE_RING, PostgresEndpointStore
 from trellis.ingest.adapters.registry import PostgresRegistry
@@ -112,22 +115,27 @@ def build(kit: Kit, settings: IngestSettings) -> Parts:
         base_url=settings.base_url,
         silences=store.silences,
     )
-    part = Part(NAME, settings.broker_url.get_secret_value(), INGEST, None)
-    erasures = Erasures(PostgresDatabase(kit.pool), bodies)
+    database = PostgresDatabase(kit.pool)
+    relay = Relay(database.outbox, kit.publisher, kit.metrics)
+    dead = dead_letter_parts(kit, INGEST, database, relay.wake)
+    part = Part(NAME, settings.broker_url.get_secret_value(), INGEST, database.outbox, letters=dead.letters)
+    erasures = Erasures(database, bodies)
     setup = Watch(
         Examination(store, spool, part, kit.clock),
         PostgresFaults(kit.pool),
         kit.metrics,
         every=timedelta(seconds=settings.setup_seconds),
     )
-    listener = _listener(kit, settings, receiver, internal, setup)
+    listener = _listener(kit, settings, receiver, internal, setup, dead.api)
     drain = Drain(spool, kit.publisher, kit.metrics)
     kit.health.checks["database"] = _broker_or_spool(kit)
     return Parts(
-        consumers=[Consumer(kit.consuming, kit.publisher, INGEST, erasures.handle_batch, kit.metrics)],
+        consumers=[Consumer(kit.consuming, kit.publisher, INGEST, erasures.handle_batch, kit.metrics), dead.taker],
         tasks=[
             listener.run,
             drain.run,
+            relay.run,
+            dead.watch.run,
             usage.run,
             SilenceWatch(store, kit.metrics).run,
             setup.run,
@@ -150,13 +158,16 @@ async def _tidy(pool: Pool) -> None:
         await asyncio.sleep(TIDY_SECONDS)
 
 
-def _listener(kit: Kit, settings: IngestSettings, receiver: Receiver, internal: InternalApi, setup: Watch) -> Listener:
+def _listener(
+    kit: Kit, settings: IngestSettings, receiver: Receiver, internal: InternalApi, setup: Watch, dead: DeadLettersApi
+) -> Listener:
     """Return the HTTP listener; ours and not the lifecycle's, which has no bounds for strangers."""
     app = web.Application(middlewares=[watched])
     receiver.add_routes(app)
     inside = web.Application(middlewares=[guard(kit.keyring, NAME), errors_as_json, tenancy])
     internal.add_routes(inside)
     add_routes(inside, setup, prefix="/v1")
+    dead.add_routes(inside, prefix="/v1")
     app.add_subapp("/internal", inside)
     bounds = Bounds(
         head_seconds=settings.read_timeout_seconds,
@@ -185,7 +196,12 @@ def _broker_or_spool(kit: Kit) -> Check:
 SERVICE: Final = Service(
     name=NAME,
     schema=NAME,
-    migrations=("trellis.common.store", "trellis.common.setup", "trellis.ingest.adapters"),
+    migrations=(
+        "trellis.common.store",
+        "trellis.common.setup",
+        "trellis.common.dead_letters",
+        "trellis.ingest.adapters",
+    ),
     run=run,
 )
 """What the `trellis` command finds by entry point."""

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from trellis.common.bus.consumer import Consumer
 from trellis.common.bus.topology import WORKFLOW
+from trellis.common.dead_letters.parts import dead_letter_parts
 from trellis.common.runtime.lifecycle import Kit, Parts, serve
 from trellis.common.runtime.service import Service
 from trellis.common.setup.api import add_routes
@@ -40,12 +41,18 @@ async def run(environ: Mapping[str, str]) -> None:
             batch_wait_seconds=settings.batch_wait_seconds,
         )
         timers = Timers(store, handler, kit.metrics)
-        part = Part(SERVICE.name, settings.broker_url.get_secret_value(), WORKFLOW, store.outbox)
+        dead = dead_letter_parts(kit, WORKFLOW, store, relay.wake)
+        part = Part(SERVICE.name, settings.broker_url.get_secret_value(), WORKFLOW, store.outbox, letters=dead.letters)
         every = timedelta(seconds=settings.setup_seconds)
         setup = Watch(Examination(store, part), PostgresFaults(kit.pool), kit.metrics, every=every)
         http = internal_app(kit.pool, kit.keyring, relay.wake)
         add_routes(http, setup)
-        return Parts(http=http, consumers=[consumer], tasks=[relay.run, timers.run, setup.run])
+        dead.api.add_routes(http)
+        return Parts(
+            http=http,
+            consumers=[consumer, dead.taker],
+            tasks=[relay.run, timers.run, setup.run, dead.watch.run],
+        )
 
     await serve(SERVICE, settings, build)
 
@@ -53,6 +60,11 @@ async def run(environ: Mapping[str, str]) -> None:
 SERVICE = Service(
     name="workflow",
     schema="workflow",
-    migrations=("trellis.common.store", "trellis.common.setup", "trellis.workflow.adapters"),
+    migrations=(
+        "trellis.common.store",
+        "trellis.common.setup",
+        "trellis.common.dead_letters",
+        "trellis.workflow.adapters",
+    ),
     run=run,
 )

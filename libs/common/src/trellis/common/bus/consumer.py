@@ -1,31 +1,27 @@
-"""Consuming in batches: the only code that acknowledges, delays or dead-letters.
+"""Handling in batches: the only code that delays or dead-letters.
 
-A batch forms by size or after a few milliseconds, whichever comes first; a message alone is handled at
-once. If a batch's handler fails, it is split until the culprit stands alone; that one is delayed or set
+If a batch's handler fails, it is split until the culprit stands alone; that one is delayed or set
 aside, its neighbours are handled. While the database is away the messages in hand are held and nothing
 new is taken.
 """
 
 from __future__ import annotations
 
-import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-import aio_pika
-import aiormq
 import structlog
-from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
+from aio_pika.abc import AbstractIncomingMessage
 
 from trellis.common.backoff import full_jitter
 from trellis.common.bus.connection import BrokerLink
 from trellis.common.bus.publisher import Publisher
+from trellis.common.bus.taking import HOLD_SECONDS, Taker, forward
 from trellis.common.bus.topology import RETRY_STEPS, InboundQueue
 from trellis.common.contracts.envelope import Envelope, decode
 from trellis.common.errors import (
-    BrokerAwayError,
     PermanentError,
     StoreAwayError,
     TransientError,
@@ -43,8 +39,6 @@ MOST_ATTEMPTS = 12
 """Delayed retries of a message that fails for now; with the steps below that is more than an hour."""
 MOST_BUG_ATTEMPTS = 4
 """Retries of a message on which our own code raises what it should not."""
-HOLD_SECONDS = 900.0
-"""How long messages are held while the database is away; RabbitMQ's consumer timeout is 1,800 s."""
 
 
 @dataclass(slots=True)
@@ -56,7 +50,7 @@ class Delivery:
     attempt: int
 
 
-class Consumer:
+class Consumer(Taker):
     """Takes messages off one queue and hands them to *handle* in batches.
 
     *handle* returns only when what it did is committed; raising tells the consumer what to do with the
@@ -74,105 +68,14 @@ class Consumer:
         batch_size: int = 200,
         batch_wait_seconds: float = 0.005,
     ) -> None:
-        self._link = link
+        super().__init__(link, queue.name, batch_size=batch_size, batch_wait_seconds=batch_wait_seconds)
         self._publisher = publisher
         self._queue = queue
         self._handle = handle
-        self._batch_size = batch_size
-        self._batch_wait = batch_wait_seconds
-        self._stopping = asyncio.Event()
         self._messages_total = metrics.counter(
             "consumed_messages", "Messages handled, by what became of them", ("outcome",)
         )
         self._batch_seconds = metrics.histogram("batch_seconds", "Time to handle one batch")
-
-    def stop(self) -> None:
-        """Take nothing new; `run` returns when the batch in hand is settled."""
-        self._stopping.set()
-
-    async def run(self) -> None:
-        """Consume until `stop`; connect again whenever the connection is lost."""
-        while not self._stopping.is_set():
-            waiting = asyncio.ensure_future(self._link.connection())
-            stopping = asyncio.ensure_future(self._stopping.wait())
-            done, pending = await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            for task in pending:
-                task.cancel()
-            if waiting not in done:
-                return
-            try:
-                await self._consume(waiting.result())
-            except StoreAwayError:
-                await self._pause(5.0)  # what was in hand went back to the broker
-            except (
-                aio_pika.exceptions.AMQPError,
-                aiormq.exceptions.ChannelInvalidStateError,
-                OSError,
-                RuntimeError,
-            ) as error:
-                log.warning("consumer.interrupted", queue=self._queue.name, error=type(error).__name__)
-                await asyncio.sleep(random.uniform(0.2, 1.0))  # noqa: S311 - spreads reconnects
-
-    async def _consume(self, connection: AbstractConnection) -> None:
-        channel = await connection.channel(publisher_confirms=False)
-        inbox: asyncio.Queue[AbstractIncomingMessage | None] = asyncio.Queue()
-        try:
-            await channel.set_qos(prefetch_count=self._batch_size * 2)
-            queue = await channel.get_queue(self._queue.name, ensure=True)
-            channel.close_callbacks.add(lambda *_: inbox.put_nowait(None))
-            tag = await queue.consume(inbox.put)
-            stopping = asyncio.ensure_future(self._stopping.wait())
-            stopping.add_done_callback(lambda _: inbox.put_nowait(None))
-            try:
-                while not self._stopping.is_set() and not channel.is_closed:
-                    batch = await self._gather(inbox)
-                    if batch:
-                        await self._settle(batch)
-            finally:
-                stopping.cancel()
-            if not channel.is_closed:
-                await queue.cancel(tag)
-                while not inbox.empty():
-                    left = inbox.get_nowait()
-                    if left is not None:
-                        await left.nack(requeue=True)  # not our turn: drained, not failed
-        finally:
-            if not channel.is_closed:
-                await channel.close()
-
-    async def _pause(self, seconds: float) -> None:
-        """Wait so long, or until `stop`."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._stopping.wait()
-        except TimeoutError:
-            return
-
-    async def _gather(self, inbox: asyncio.Queue[AbstractIncomingMessage | None]) -> list[AbstractIncomingMessage]:
-        first = await inbox.get()
-        if first is None:
-            return []
-        batch = [first]
-        await asyncio.sleep(0)  # whatever came with it is there after this
-        if inbox.empty():
-            return batch  # alone, so it is not made to wait; what comes meanwhile is the next batch
-        deadline = time.monotonic() + self._batch_wait
-        while len(batch) < self._batch_size:
-            if inbox.empty():
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    break
-                try:
-                    async with asyncio.timeout(left):
-                        following = await inbox.get()
-                except TimeoutError:
-                    break
-            else:
-                following = inbox.get_nowait()
-            if following is None:
-                break
-            batch.append(following)
-        return batch
 
     async def _settle(self, messages: list[AbstractIncomingMessage]) -> None:
         started = time.monotonic()
@@ -242,7 +145,7 @@ class Consumer:
         if isinstance(error, TransientError) and error.retry_after is not None:
             wanted = error.retry_after.total_seconds()
             step = next((name for name, seconds in RETRY_STEPS.items() if seconds >= wanted), steps[-1])
-        await self._forward(delivery.message, self._queue.retry(step), {"x-attempt": delivery.attempt + 1})
+        await forward(self._publisher, delivery.message, self._queue.retry(step), {"x-attempt": delivery.attempt + 1})
         self._messages_total.labels("delayed").inc()
         log.warning(
             "message.delayed",
@@ -258,7 +161,7 @@ class Consumer:
     ) -> None:
         reason = _words(error)
         headers: dict[str, str | int] = {"x-reason": reason[:500], "x-attempt": _attempt_of(message)}
-        await self._forward(message, self._queue.dead, headers)
+        await forward(self._publisher, message, self._queue.dead, headers)
         self._messages_total.labels("dead").inc()
         log.error(
             "message.dead",
@@ -267,18 +170,6 @@ class Consumer:
             reason=reason,
             exc_info=error if not isinstance(error, TrellisError) else None,
         )
-
-    async def _forward(self, message: AbstractIncomingMessage, queue: str, headers: dict[str, str | int]) -> None:
-        """Publish a copy to *queue*, then acknowledge: a crash between doubles it, never loses it."""
-        while True:
-            try:
-                await self._publisher.publish(message.body, message.type or "unknown", queue=queue, headers=headers)
-                break
-            except BrokerAwayError:
-                if message.channel.is_closed:
-                    raise OSError("the channel of the message is closed") from None
-                await asyncio.sleep(0.5)
-        await message.ack()
 
 
 def _attempt_of(message: AbstractIncomingMessage) -> int:

@@ -20,6 +20,8 @@ from trellis.common.contracts.identifiers import AccountId
 from trellis.common.errors import PermanentError
 
 CONTENT_TYPE: Final = "application/cloudevents+json"
+REDRIVEN: Final = "x-redriven"
+"""Header: how often a person had put the message back on its queue when this copy of it was published."""
 
 MESSAGE_TYPES: Final[dict[str, type]] = {
     "application.stage_changed": facts.ApplicationStageChanged,
@@ -92,6 +94,9 @@ _NAMES: Final = {model: name for name, model in MESSAGE_TYPES.items()}
 _ADAPTERS: Final[dict[str, TypeAdapter[Any]]] = {name: TypeAdapter(model) for name, model in MESSAGE_TYPES.items()}
 _SCHEMA_PREFIX: Final = "urn:trellis:schema:"
 _KEY: Final = re.compile(r"[A-Za-z0-9_.\-\[\], ]{1,80}")
+_ACCOUNT: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_SUBJECT: Final = re.compile(r"(application|candidate)/[0-9]{1,18}")
+_CORRELATION: Final = re.compile(r"[A-Za-z0-9_.:-]{1,100}")
 _WORD: Final = re.compile(rf"({_SCHEMA_PREFIX})?[a-z]{{1,40}}\.[a-z_]{{1,40}}(:v[0-9]{{1,4}})?")
 
 
@@ -216,6 +221,35 @@ def decode(body: bytes) -> Envelope:
         traceparent=head.traceparent,
         contentkey=head.contentkey,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Glimpse:
+    """What can be told of a message that need not be one of ours; each is None unless it has the form of ours."""
+
+    account: AccountId | None = None
+    subject: str | None = None
+    correlation_id: str | None = None
+
+
+def glimpse(body: bytes) -> Glimpse:
+    """Return what *body* tells of itself, also where `decode` refuses it: a newer release's message, say."""
+    try:
+        raw = from_json(body, allow_inf_nan=False)
+    except ValueError:
+        return Glimpse()
+    if not isinstance(raw, dict):
+        return Glimpse()
+    account = _formed(raw.get("accountid"), _ACCOUNT)
+    return Glimpse(
+        account=None if account is None else AccountId(account),
+        subject=_formed(raw.get("subject"), _SUBJECT),
+        correlation_id=_formed(raw.get("correlationid"), _CORRELATION),
+    )
+
+
+def _formed(value: object, form: re.Pattern[str]) -> str | None:
+    return value if isinstance(value, str) and form.fullmatch(value) else None
 
 
 def _shown(word: str) -> str:

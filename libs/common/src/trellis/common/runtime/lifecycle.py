@@ -20,8 +20,8 @@ import structlog
 from aiohttp import web
 
 from trellis.common.bus.connection import BrokerLink
-from trellis.common.bus.consumer import Consumer
 from trellis.common.bus.publisher import BrokerPublisher
+from trellis.common.bus.taking import Taker
 from trellis.common.errors import StoreAwayError
 from trellis.common.runtime import logs
 from trellis.common.runtime.clock import SystemClock
@@ -67,7 +67,7 @@ class Parts:
     """
 
     http: web.Application | None = None
-    consumers: list[Consumer] = field(default_factory=list)
+    consumers: list[Taker] = field(default_factory=list)
     tasks: list[Callable[[], Coroutine[Any, Any, None]]] = field(default_factory=list)
     drains: list[Callable[[], Coroutine[Any, Any, None]]] = field(default_factory=list)
     closing: list[Callable[[], Awaitable[None]]] = field(default_factory=list)

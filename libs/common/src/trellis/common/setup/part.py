@@ -7,8 +7,9 @@ from datetime import timedelta
 from trellis.common.bus.inspection import inspect
 from trellis.common.bus.topology import RETRY_STEPS, InboundQueue
 from trellis.common.contracts.findings import Finding
+from trellis.common.dead_letters.store import DeadLetterStore
 from trellis.common.ledger.epoch import Epochs
-from trellis.common.setup.plumbing import HOLDING, database_restored, of_broker, of_outbox
+from trellis.common.setup.plumbing import HOLDING, database_restored, of_broker, of_dead_letters, of_outbox
 from trellis.common.store.outbox import Outbox
 
 
@@ -21,6 +22,7 @@ class Part:
         queue: The queue it consumes; None when it consumes none.
         outbox: What it has to send; None when it has no outbox.
         epochs: Whether its database was restored; None when it makes no effects.
+        letters: Its messages that could not be handled.
     """
 
     def __init__(
@@ -30,12 +32,15 @@ class Part:
         queue: InboundQueue | None,
         outbox: Outbox | None,
         epochs: Epochs | None = None,
+        *,
+        letters: DeadLetterStore,
     ) -> None:
         self._service = service
         self._broker_url = broker_url
         self._queue = queue
         self._outbox = outbox
         self._epochs = epochs
+        self._letters = letters
 
     async def findings(self) -> list[Finding]:
         """Return what is wrong; an outbox that waits for a broker with a fault is not told besides.
@@ -46,6 +51,7 @@ class Part:
         queues = [] if self._queue is None else [self._queue]
         names = [name for queue in queues for name in (queue.name, queue.dead, *map(queue.retry, RETRY_STEPS))]
         found = await self._restored() + of_broker(await inspect(self._broker_url, names), queues, ())
+        found += of_dead_letters(await self._letters.counts())
         if self._outbox is None or any(finding.check in HOLDING for finding in found):
             return found
         age = timedelta(seconds=await self._outbox.oldest_seconds())

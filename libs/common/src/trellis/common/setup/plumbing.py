@@ -12,6 +12,7 @@ from typing import Final
 
 from trellis.common.bus.topology import InboundQueue, QueueSettings
 from trellis.common.contracts.findings import Finding, spoken
+from trellis.common.contracts.identifiers import AccountId
 
 LATE: Final = timedelta(minutes=2)
 """How old the oldest message to be sent may be: a relay sends within a second, and again after a lost lease."""
@@ -19,6 +20,7 @@ HOLDING: Final = frozenset({"broker-away", "broker-alarm", "topology-missing"})
 """Checks whose faults make messages wait, so that spool and outbox need no fault of their own."""
 
 Value = str | int
+_UNHANDLED: Final = "what they told or ordered did not happen; the applications they name stay as they are"
 _HELD: Final = "what was decided waits and nobody gets an invite or moves on until then; nothing is lost"
 _TOPOLOGY: Final = "run `trellis apply-topology`"
 
@@ -90,9 +92,9 @@ def _of_queue(queue: InboundQueue, seen: BrokerSeen) -> list[Finding]:
             Finding(
                 check="dead-letters",
                 subject=queue.dead,
-                fault=f"{dead.messages} messages in {queue.dead} could not be handled",
-                meaning="what they told or ordered did not happen; the applications they name stay as they are",
-                remedy=f"look for `message.dead` in the log of {service}; mend the cause, then move them back to {queue.name}",
+                fault=f"{dead.messages} messages that could not be handled lie in {queue.dead}, where nobody sees them",
+                meaning=_UNHANDLED,
+                remedy=f"start {service}: it takes them into `trellis parked list`; if it runs, its log says why it does not",
             )
         )
     if there is not None and seen.bindings is not None:
@@ -107,6 +109,25 @@ def _of_queue(queue: InboundQueue, seen: BrokerSeen) -> list[Finding]:
                     remedy=_TOPOLOGY,
                 )
             )
+    return found
+
+
+def of_dead_letters(waiting: Mapping[tuple[str, AccountId | None], int]) -> list[Finding]:
+    """Return that messages could not be handled and wait for a person: *waiting* counts them by queue and account."""
+    found = []
+    for queue in sorted({queue for queue, _ in waiting}):
+        counts = {account: count for (name, account), count in waiting.items() if name == queue}
+        whose = sorted(account or "" for account in counts)
+        lists = [f"`trellis parked list --account {name}`" if name else "`trellis parked list`" for name in whose]
+        found.append(
+            Finding(
+                check="dead-letters",
+                subject=queue,
+                fault=f"{sum(counts.values())} messages of {queue} could not be handled and wait for a person",
+                meaning=_UNHANDLED,
+                remedy=f"see {', '.join(lists)}; mend the cause, then `trellis parked redrive` or `drop` them",
+            )
+        )
     return found
 
 

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from trellis.common.contracts.envelope import Envelope
 from trellis.common.store import inbox, outbox
-from trellis.common.store.outbox import Outbox, PostgresOutbox
+from trellis.common.store.outbox import Outbox, PostgresOutbox, Returned
 from trellis.common.store.postgres import Connection, Pool, acquired, transaction
 
 
@@ -43,6 +43,9 @@ class Database(Protocol):
 
     async def put_out(self, connection: Connection, envelopes: Sequence[Envelope]) -> None:
         """Write *envelopes* into the outbox, in the caller's transaction."""
+
+    async def put_back(self, connection: Connection, returned: Returned) -> None:
+        """Write a message for the one queue it came from into the outbox, in the caller's transaction."""
 
 
 class PostgresDatabase:
@@ -76,3 +79,7 @@ class PostgresDatabase:
     async def put_out(self, connection: Connection, envelopes: Sequence[Envelope]) -> None:
         """See `Database.put_out`."""
         await outbox.put(connection, envelopes)
+
+    async def put_back(self, connection: Connection, returned: Returned) -> None:
+        """See `Database.put_back`."""
+        await outbox.put_back(connection, returned)

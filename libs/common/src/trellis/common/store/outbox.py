@@ -10,11 +10,13 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
+from uuid import UUID
 
 import structlog
 
 from trellis.common.bus.publisher import Publisher
-from trellis.common.contracts.envelope import Envelope, encode
+from trellis.common.contracts.envelope import REDRIVEN, Envelope, encode
+from trellis.common.contracts.identifiers import AccountId
 from trellis.common.errors import BrokerAwayError, PermanentError, TransientError
 from trellis.common.failpoints import failpoint
 from trellis.common.runtime.metrics import Metrics
@@ -41,13 +43,46 @@ async def put(connection: Connection, envelopes: Sequence[Envelope]) -> None:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Returned:
+    """A message that a person puts back on the one queue it came from, byte for byte.
+
+    Attributes:
+        id: The outbox row's; an undecodable message has none of its own.
+        account: Whose it is; None when it does not say.
+        redriven_count: How often it was put back, this time included.
+    """
+
+    id: UUID
+    account: AccountId | None
+    routing_key: str
+    queue: str
+    redriven_count: int
+    body: bytes
+
+
+async def put_back(connection: Connection, returned: Returned) -> None:
+    """Write a message for one queue alone into the outbox, in the caller's transaction."""
+    await connection.execute(
+        "insert into outbox (id, account_id, routing_key, body, queue, redriven_count) values ($1, $2, $3, $4, $5, $6)",
+        returned.id,
+        returned.account or "",
+        returned.routing_key,
+        returned.body,
+        returned.queue,
+        returned.redriven_count,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Unsent:
-    """One outbox row, claimed by a relay."""
+    """One outbox row, claimed by a relay; with a *queue* it goes straight there."""
 
     position: int
     routing_key: str
     body: bytes
+    queue: str | None = None
+    redriven_count: int = 0
 
 
 class Outbox(Protocol):
@@ -77,11 +112,15 @@ class PostgresOutbox:
                 "and (lease_until is null or lease_until < clock_timestamp()) "
                 "order by position limit $1 for update skip locked) "
                 "update outbox o set lease_until = clock_timestamp() + make_interval(secs => $2) "
-                "from due where o.position = due.position returning o.position, o.routing_key, o.body",
+                "from due where o.position = due.position returning o.position, o.routing_key, o.body, "
+                "o.queue, o.redriven_count",
                 most,
                 lease_seconds,
             )
-        return [Unsent(row["position"], row["routing_key"], row["body"]) for row in rows]
+        return [
+            Unsent(row["position"], row["routing_key"], row["body"], row["queue"], row["redriven_count"])
+            for row in rows
+        ]
 
     async def settle(self, sent: Sequence[int], unsent: Sequence[int]) -> None:
         """See `Outbox.settle`."""
@@ -150,7 +189,16 @@ class Relay:
             return 0
         failpoint("relay.after_claim")
         results = await asyncio.gather(
-            *(self._publisher.publish(row.body, row.routing_key, wait_seconds=LEASE_SECONDS / 2) for row in rows),
+            *(
+                self._publisher.publish(
+                    row.body,
+                    row.routing_key,
+                    queue=row.queue,
+                    headers={REDRIVEN: row.redriven_count} if row.redriven_count else None,
+                    wait_seconds=LEASE_SECONDS / 2,
+                )
+                for row in rows
+            ),
             return_exceptions=True,
         )
         failpoint("relay.after_publish")
