@@ -18,6 +18,8 @@ from simulation.people import People
 from simulation.plan import Outage, Plan, draw_plan
 from simulation.process import Process
 from simulation.reusing import apply_again
+from simulation.reviewing import review_while_read
+from simulation.slips import slip_now_and_then
 from simulation.tagging import tag_people
 from simulation.twins.ledger import MemoryLedger, put_brake, release_brake
 from simulation.twins.memory import Row, Session
@@ -131,6 +133,10 @@ class _History:
             self.people.start(self._answer_offers())
         if self.plan.by_hand:
             self.people.start(act_by_hand(world, self.people, self.plan.seed))
+        if self.plan.slips:
+            self.people.start(slip_now_and_then(world, self.people, self.plan.seed))
+        if self.plan.reviews:
+            review_while_read(world, self.people, self.plan.seed)
         if self.plan.erases:
             self.people.start(erase_people(world, self.people, self.plan.seed))
         if self.plan.tags:

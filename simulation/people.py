@@ -143,6 +143,24 @@ class People:
         self.world.tell("{}: {} is {} by a person", account, application, status.value)
         self._tell_application(account, application, action)
 
+    async def slip(self, account: AccountId, application: ApplicationId, *, seconds: float, late: float) -> None:
+        """Reject it and take that back after *seconds*; told is the rejection alone, and so *late*."""
+        greenhouse = self.world.greenhouses[account]
+        before = greenhouse.truth[application]
+        greenhouse.end(application, ApplicationStatus.REJECTED)
+        self._changed(account, application)
+        self.world.tell("{}: {} is rejected by a slip", account, application)
+        payload = webhooks.application_payload(greenhouse.truth[application])
+        told = webhooks.of_greenhouse(account, "reject_candidate", payload, self.world.uuid())
+        self.world.webhooks += 1
+        self.start(self._carry(told, late))
+        await asyncio.sleep(seconds)
+        view = greenhouse.truth.get(application)
+        if view is not None and view.status is ApplicationStatus.REJECTED:
+            greenhouse.truth[application] = replace(before, candidate_id=view.candidate_id)
+            self._changed(account, application)
+            self.world.tell("{}: the slip is taken back, {} stays where it is", account, application)
+
     def _take_back(self, account: AccountId, application: ApplicationId, action: str) -> None:
         greenhouse = self.world.greenhouses[account]
         greenhouse.truth[application] = replace(greenhouse.truth[application], status=ApplicationStatus.ACTIVE)
@@ -280,16 +298,18 @@ class People:
             soon = self.draw.random() < 0.5
             await asyncio.sleep(self.draw.random() * 4.0 if soon else 20.0 + self.draw.random() * 30.0)
             if world.chance(0.5, "review"):
-                self._review(account, address, attempt)
+                self.review(account, address, attempt)
 
-    def _review(self, account: AccountId, address: str, attempt: dict[str, Any]) -> None:
-        """Let a reviewer change the score; the webhooks of two reviews are equal."""
+    def review(self, account: AccountId, address: str, attempt: dict[str, Any], *, at_once: bool = False) -> None:
+        """Let a reviewer change the score; the webhooks of two reviews are equal, and *at_once* told without a delay."""
         score = self.draw.choice((30, 60, 80))
         attempt |= {"final_score": score, "code_score": score}
         self.world.given_scores.setdefault((account, address), []).append((self.world.loop.time(), score))
         self.world.acted_at[account, address] = self.world.now()
         self.world.tell("{}: a reviewer gives {} {} of 100", account, address, score)
-        if self._signal(account, "scorecard_updated", address):
+        if at_once:
+            self.start(self._carry(webhooks.of_coderbyte(account, "scorecard_updated", address, TEST), 0.0))
+        if at_once or self._signal(account, "scorecard_updated", address):
             self.world.reviewed[account, address] = score
         else:
             self.world.reviewed.pop((account, address), None)

@@ -17,6 +17,10 @@ RECONCILED = 0.4
 """Part of the histories in which the reconciler runs: there is more to do in them."""
 BY_HAND = 0.3
 """Part of the histories in which a person acts by hand; drawn apart, so that the others stay as they were."""
+REVIEWS = 0.3
+"""Part of the histories in which a reviewer changes a score while it is read; likewise."""
+SLIPS = 0.5
+"""Part of the histories with a reconciler in which a rejection is taken back at once; likewise."""
 AWAY = 0.4
 """Part of the histories in which a vendor does not answer for a while."""
 ERASES = 0.2
@@ -101,6 +105,8 @@ class Plan:
         sluggish: The vendors are slow.
         reconciles: Greenhouse is compared with the log, and some of its webhooks never come.
         erases: People are erased by hand, after merges and while invites are made ready.
+        slips: A rejection is taken back at once, and only the first webhook of it comes, late.
+        reviews: A reviewer changes scores while Trellis reads them.
         by_hand: Candidates take the test uninvited, and a person acts on single applications by hand.
         tags: Recruiters keep Trellis off people by a tag.
         reuse_seconds: How old a result may be to be taken instead of an invite; None takes none, and nobody applies again.
@@ -122,6 +128,8 @@ class Plan:
     erases: bool = False
     tags: bool = False
     reuse_seconds: float | None = None
+    reviews: bool = False
+    slips: bool = False
     behind_seconds: float = 0.0
     least_messages: int = LEAST_MESSAGES
     without: frozenset[str] = frozenset()
@@ -148,6 +156,8 @@ def draw_plan(seed: int) -> Plan:
         reconciles=reconciles,
         by_hand=random.Random(f"{seed} by hand").random() < BY_HAND,  # noqa: S311 - as above
         erases=random.Random(f"{seed} erases").random() < ERASES,  # noqa: S311 - as above
+        slips=reconciles and random.Random(f"{seed} slips").random() < SLIPS,  # noqa: S311 - as above
+        reviews=random.Random(f"{seed} reviews").random() < REVIEWS,  # noqa: S311 - as above
         behind_seconds=draw.choice((0.0, BEHIND_SECONDS / 2, BEHIND_SECONDS)),
     )
     again = random.Random(f"{seed} reuses")  # noqa: S311 - as above

@@ -104,3 +104,8 @@ def window_without_overlap(put: _Put) -> None:
 def old_reading_wins(put: _Put) -> None:
     """A reading that came late is believed all the same."""
     put(decisions, "_is_overtaken", lambda state, reading, snapshot: False)
+
+
+def reading_without_a_trace(put: _Put) -> None:
+    """A reading that shows nothing new does not note its time, so that an older webhook that comes later wins."""
+    put(decisions, "_known_until", lambda state, message, snapshot: [])

@@ -7,16 +7,18 @@ promise is broken under one of them.
 from __future__ import annotations
 
 import random
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from simulation.history import Outcome, play_plan
-from simulation.plan import CUTTABLE, Life, Outage, Plan, Replica
+from simulation.plan import ACCOUNTS, CUTTABLE, Life, Outage, Plan, Replica
 
 SEEDS = 12
 """Seeds under which each cut is tried."""
+SHORTEST_SECONDS = 10.0
 
 
 _Part = TypeVar("_Part", Life, Replica)
@@ -32,8 +34,11 @@ class Shrunk:
 
 
 def promise_of(outcome: Outcome) -> str:
-    """Return which promise is broken first: `P1`, `progress`; empty if none is."""
-    return outcome.violations[0].partition(":")[0] if outcome.violations else ""
+    """Return what is broken first, whichever application and account it is of; empty if nothing is."""
+    if not outcome.violations:
+        return ""
+    promise, _, broken = outcome.violations[0].partition(": ")
+    return f"{promise}: " + re.sub(rf"\S*\d\S*|\b({'|'.join(ACCOUNTS)})\b", "*", broken)
 
 
 def shrink(outcome: Outcome, *, seconds: float = 60.0) -> Shrunk:
@@ -100,7 +105,7 @@ def _cuts(plan: Plan) -> Iterator[Cut]:
     yield lambda plan: replace(plan, by_hand=False, erases=False, tags=False, reuse_seconds=None)
     yield lambda plan: replace(plan, settle_seconds=0)
     yield lambda plan: replace(plan, sluggish=False)
-    yield lambda plan: replace(plan, faulty_seconds=plan.faulty_seconds / 2)
+    yield lambda plan: replace(plan, faulty_seconds=max(plan.faulty_seconds / 2, SHORTEST_SECONDS))
 
 
 def _without_account(account: str) -> Cut:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -239,7 +239,9 @@ class SimulatedCoderbyte:
         self._world = world
         self._process = process
 
-    async def _read(self, organization: Organization, work: Coroutine[Any, Any, _T]) -> _T:
+    async def _read(
+        self, organization: Organization, work: Coroutine[Any, Any, _T], delay: Callable[[], float] = lambda: 0.0
+    ) -> _T:
         try:
             line = self._world.line(self._process.name, organization.account, "coderbyte")
             await self._process.step("a question to Coderbyte")
@@ -250,6 +252,8 @@ class SimulatedCoderbyte:
                 raise CredentialError("Coderbyte answered 401: it rejects the API key")
             await self._world.travel()
             found = at_once(work)
+            if (seconds := delay()) > 0:
+                await asyncio.sleep(seconds)
             await self._world.travel()
             await self._process.step("Coderbyte's answer")
             line.answered()
@@ -272,7 +276,10 @@ class SimulatedCoderbyte:
     ) -> tuple[RawReport, ...]:
         """See `Coderbyte.reports`."""
         twin = self._world.coderbytes[organization.account]
-        return await self._read(organization, twin.reports(organization, address, assessment_id))
+        return await self._read(
+            organization, twin.reports(organization, address, assessment_id),
+            lambda: self._world.on_reported(organization.account, address),
+        )  # fmt: skip
 
     async def invite(self, organization: Organization, request: c.InviteRequest) -> c.Seen:
         """See `Coderbyte.invite`."""

@@ -154,6 +154,7 @@ class World:
         self.acted_at: dict[tuple[AccountId, str], datetime] = {}
         self.on_invited: Callable[[AccountId, str], None] = lambda account, address: None
         self.on_cleared: Callable[[AccountId, ApplicationId], None] = lambda account, application: None
+        self.on_reported: Callable[[AccountId, str], float] = lambda account, address: 0.0
         self.on_moved: Callable[[AccountId, ApplicationId], None] = lambda account, application: None
         self.uninvited: dict[tuple[AccountId, str], ApplicationId] = {}
         self.changes: dict[tuple[AccountId, ApplicationId], list[tuple[float, StageId | None, bool]]] = {}

@@ -285,6 +285,17 @@ def test_a_missed_move_and_a_missed_rejection_are_recorded() -> None:
     assert history.tell(rejected) == []
 
 
+def test_a_visit_told_of_after_it_began_does_not_make_later_readings_of_it_older() -> None:
+    history = History()
+    history.tell(f.ApplicationRejected(application=snapshot(None, 0)))
+    assert "StageEntered" in kinds(history.tell(f.ApplicationUpdated(application=snapshot(CODING, 8))))
+    history.tell(f.ApplicationRejected(application=snapshot(None, 10)))
+    assert "StatusChanged" in kinds(history.tell(found(CODING, 12, entered_minutes=5)))
+    assert history.state.status is ApplicationStatus.ACTIVE
+    assert history.tell(f.ApplicationRejected(application=snapshot(None, 10))) != []
+    assert history.state.status is ApplicationStatus.ACTIVE
+
+
 def test_a_reading_that_was_overtaken_changes_nothing() -> None:
     history = History()
     history.tell(entered(CALL, 0))

@@ -388,7 +388,10 @@ def _is_overtaken(state: Application, reading: f.ApplicationObserved, snapshot: 
         return True
     if visit is None or snapshot.stage is None or not _entered_before(visit, reading):
         return False
-    return visit.entry_seen or not _is_in(visit, snapshot)
+    if not _is_in(visit, snapshot):
+        return True
+    # A visit that something else than its entry told of may have begun before that: then what is newer counts.
+    return visit.entry_seen and _order(snapshot.last_activity_at, state.activity_at) != "newer"
 
 
 def _known_until(state: Application, message: Message, snapshot: ApplicationSnapshot) -> list[e.Event]:

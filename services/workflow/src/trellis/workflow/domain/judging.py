@@ -14,7 +14,7 @@ from trellis.workflow.domain import events as e
 from trellis.workflow.domain import rules as r
 from trellis.workflow.domain.application import ERASED, Application, StageVisit, fold
 
-ENGINE: Final = 3
+ENGINE: Final = 4
 """Version of this judging: raised with every change after which an old stream would be decided otherwise."""
 
 _FAILED: Final = (OutcomeState.REFUSED, OutcomeState.SUPERSEDED)
