@@ -17,11 +17,21 @@ from faults.stage import Stage, until
 
 _REACHED_SECONDS = 20.0
 """How long an armed replica is given to come by its failpoint."""
-_WRITES = {"invite": "invite", "notes.create": "note", "move": "move"}
-_ROUTES = (
-    *(*_WRITES, "candidate", "report", "token"),
-    *("applications.list", "candidates.list", "application_stages.list", "notes.list"),
-)
+_WRITES = {
+    **{"invite": "invite", "notes.create": "note", "move": "move"},
+    **{"v1.notes.create": "note", "v1.applications.move": "move"},
+}
+_CODERBYTE = ("invite", "candidate", "report")
+_ROUTES = {
+    "v3": (
+        *(*_CODERBYTE, "notes.create", "move", "applications.update", "token"),
+        *("applications.list", "candidates.list", "application_stages.list", "notes.list"),
+    ),
+    "v1": (
+        *(*_CODERBYTE, "v1.notes.create", "v1.applications.move", "v1.applications.update"),
+        *("v1.applications.retrieve", "v1.applications.list", "v1.candidates.retrieve", "v1.activity_feed.retrieve"),
+    ),
+}
 
 
 class Injuries:
@@ -97,7 +107,8 @@ class Injuries:
         self._markers.append((died, fault))
         if fault.failpoint == "ledger.after_lookup":
             for tenant in self._tenants:
-                await tenant.fault("notes.create", "cut_after", count=2)
+                notes = "notes.create" if tenant.api_version == "v3" else "v1.notes.create"
+                await tenant.fault(notes, "cut_after", count=2)
                 await tenant.fault("invite", "cut_after")
         for replica in (service, f"{service}.2") if fault.failpoint in RARE else (fault.target,):
             self._stage.kill(replica, {"TRELLIS_FAILPOINT": f"{fault.failpoint}:{fault.nth}@{died}"})
@@ -119,7 +130,7 @@ class Injuries:
 
     async def _vendor(self, fault: Fault) -> bool:
         for tenant in self._tenants:
-            for route in self._dice.sample(_ROUTES, 4):
+            for route in self._dice.sample(_ROUTES[tenant.api_version], 4):
                 more: dict[str, object] = {"count": self._dice.choice((1, 2, 3)), "nth": self._dice.choice((1, 2))}
                 if fault.target.startswith("hang"):
                     more["seconds"] = HANG_SECONDS

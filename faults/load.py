@@ -1,4 +1,4 @@
-"""People and webhooks: candidates who apply, join, submit or vanish, and recruiters who meddle."""
+"""People and webhooks: candidates who apply, join, submit or vanish, recruiters who meddle, and who acts by hand."""
 
 from __future__ import annotations
 
@@ -7,17 +7,24 @@ import contextlib
 import json
 import os
 import random
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import aiohttp
+import asyncpg
 from tools.demo.control import Sandbox, account_file, secrets_of, trellis
 
-from faults.seen import Act, Json, Seen
+from faults.by_hand import ByHand
+from faults.kept import Kept
+from faults.oracle_of_standings import FIELD
+from faults.seen import Act, Erased, Json, Seen
 from trellis.cli import asking
 from trellis.cli.environment import Clients
 from trellis.cli.parking import Row
+from trellis.common.contracts.identifiers import AccountId
 from trellis.common.errors import PermanentError, TransientError
+from trellis.common.runtime.keyring import Keyring
 
 WATCHED = "Coding Assessment"
 HANG_SECONDS = 6.0
@@ -36,11 +43,15 @@ _SETTINGS: dict[str, object] = {
     "rate.concurrency": 8,
     "rate.share": 1.0,
     "rate.start_limit": 140,
+    "standing.delay": 1,
 }
 _ENDINGS = (
     *("pass", "pass", "pass", "pass", "fail", "expire", "vanish"),
     *("moved", "rejected", "raced", "early", "regretted", "back"),
+    *("sent", "withdrawn", "excused", "attached", "anonymised", "erased"),
 )
+_TO_BE_ERASED = "quixotine-"
+"""What the names begin with of whoever is erased, so that they can be looked for in the tables."""
 _HOOK_FAULTS: tuple[Json, ...] = (
     {"kind": "duplicate", "copies": 2},
     {"kind": "duplicate", "copies": 1},
@@ -53,13 +64,43 @@ _HOOK_FAULTS: tuple[Json, ...] = (
 
 
 class Tenant(Sandbox):
-    """One account with its workflow, what its people did, and who they are."""
+    """One account with its workflow, what its people did, and who they are.
 
-    def __init__(self, session: aiohttp.ClientSession, url: str, account: str, seed: int) -> None:
+    Args:
+        session: For the sandbox.
+        url: Of the sandbox.
+        account: Its name.
+        seed: Who does what.
+        kept: What the database keeps of its people.
+        api_version: Of Harvest, `v3` or `v1`.
+        deaf: Whether none of Greenhouse's webhooks is sent for some seconds now and then.
+    """
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        url: str,
+        account: str,
+        seed: int,
+        *,
+        kept: Kept,
+        api_version: str = "v3",
+        deaf: bool = False,
+    ) -> None:
         super().__init__(session, url, account)
         self.made: Json = {}
         self.people: dict[str, int] = {}
         self.acts: list[Act] = []
+        self.api_version = api_version
+        self.by_hand = ByHand(account)
+        self._kept = kept
+        self._deaf = deaf
+        self._candidates: dict[int, int] = {}
+        self._erased: dict[int, Erased] = {}
+        self._rotated_at: datetime | None = None
+        self._endings: list[str] = []
+        self._sending = asyncio.Lock()
+        """Held while no webhook is sent, and by whoever does what only a webhook tells."""
         self.hung: set[str] = set()
         """Effects that a vendor was told to carry out late."""
         self._settle = timedelta()
@@ -73,9 +114,19 @@ class Tenant(Sandbox):
         self.made = await self.create(switches=switches)
         told = {**environ, **secrets_of(self.made)}
         file = folder / f"{self.account}.yaml"
-        file.write_text(account_file(self.made, self.account, settle_s=settle_s, settings=_SETTINGS))
+        version = self.api_version
+        file.write_text(account_file(self.made, self.account, settle_s=settle_s, settings=_SETTINGS, version=version))
         await trellis("apply", "-f", str(file), environ=told)
+        await self._shows_standings()
         await self.connect(json.loads(await trellis("endpoints", "--account", self.account, "--json", environ=told)))
+
+    async def _shows_standings(self) -> None:
+        """Let the credential update applications, which have a field for how they stand."""
+        if self.api_version == "v1":
+            await self.person("grant_permission", permission="applications.update")
+        else:
+            await self.person("grant_scope", scope="applications:update")
+        await self.person("define_field", key=FIELD)
 
     def stage(self, name: str) -> int:
         """Return the id of the stage called *name*."""
@@ -85,8 +136,10 @@ class Tenant(Sandbox):
         """Let somebody apply; the address is NAME@ACCOUNT.example."""
         email = f"{name}@{self.account}.example"
         fields = {"first_name": name, "last_name": "Fault", "emails": [email], "stage": "Recruiter Call"}
-        application = int((await self._does("apply", **fields))["application_id"])
+        made = await self._does("apply", **fields)
+        application = int(made["application_id"])
         self.people[email] = application
+        self._candidates[application] = int(made["candidate_id"])
         return application
 
     async def moves(self, application: int, stage: str = WATCHED, *, silent: bool = False) -> None:
@@ -107,11 +160,15 @@ class Tenant(Sandbox):
     async def one_life(self, name: str) -> None:
         """Let somebody apply, enter the stage and go one of the ways people go."""
         dice = self._dice
-        ending = dice.choice(_ENDINGS)
+        ending = self._next_ending()
+        if ending in {"anonymised", "erased"}:
+            name = _TO_BE_ERASED + name
         application = await self.applies(name)
         email = f"{name}@{self.account}.example"
         await asyncio.sleep(dice.uniform(0, 1))
         await self.moves(application)
+        if ending == "sent":
+            await self.by_hand.order(application, "send")
         if ending == "early":
             await asyncio.sleep(dice.uniform(0, 2))
             await self._meddles(application)
@@ -124,6 +181,13 @@ class Tenant(Sandbox):
         if not await self._mailed(email) or ending == "vanish":
             return
         await asyncio.sleep(dice.uniform(0, 2))
+        if ending in {"withdrawn", "excused"}:
+            await self.by_hand.order(application, "withdraw" if ending == "withdrawn" else "excuse")
+        if ending == "attached":
+            await self._takes_it_under_another_address(name, application)
+            return
+        if ending in {"anonymised", "erased"}:
+            await self._is_erased(email, application, by_hand=ending == "erased")
         if ending in {"moved", "rejected"}:
             await self._meddles(application)
             await asyncio.sleep(dice.uniform(0, 15))
@@ -148,6 +212,8 @@ class Tenant(Sandbox):
         """Spoil webhooks now and then, until cancelled."""
         while True:
             await asyncio.sleep(self._dice.uniform(0.5, 2))
+            if self._deaf and self._dice.random() < 0.2:
+                await self._sends_nothing(self._dice.uniform(5, 10))
             fault = self._dice.choice(_HOOK_FAULTS)
             await self.own("PUT", "/webhook_faults", [fault])
             if self._dice.random() < 0.2:
@@ -155,17 +221,42 @@ class Tenant(Sandbox):
                 with contextlib.suppress(RuntimeError):  # nothing was sent yet
                     await self.call("POST", "/resend_webhook", again)
 
+    async def accept_offers(self) -> None:
+        """Say yes to what is found late, until cancelled."""
+        while True:
+            await asyncio.sleep(self._dice.uniform(2, 5))
+            await self.by_hand.accept_offers()
+
+    async def rotate(self) -> None:
+        """Have a new webhook secret made beside the old one, and type it into Greenhouse's forms."""
+        secret = await self.by_hand.rotate()
+        if secret is not None:
+            await asyncio.sleep(self._dice.uniform(0, 5))
+            await self._does("rotate_webhook_secret", secret=secret)
+            self._rotated_at = datetime.now(UTC)
+
     async def watch(self) -> None:
         """Keep what the vendors saw at hand, until cancelled."""
         while True:
             self._effects = await self.effects()
             await asyncio.sleep(1)
 
-    async def look(self, clients: Clients, untaken: int, *, again: bool = False) -> Seen:
+    async def look(
+        self,
+        clients: Clients,
+        untaken: int,
+        *,
+        calm_since: datetime | None = None,
+        again: bool = False,
+    ) -> Seen:
         """Return this account as it is seen from outside now; with *again* every story is decided again."""
         parked = await self._parked(clients)
         effects = await self.effects()
         effects["invites"] = [invite for invite in effects["invites"] if invite["mailed"]]
+        owners = {candidate: application for application, candidate in self._candidates.items()}
+        for note in effects["notes"]:  # one that came through v1 names its candidate only
+            note["application_id"] = note["application_id"] or owners.get(note["candidate_id"])
+        told = await self.own("GET", "/applications")
         return Seen(
             account=self.account,
             watched_stage=self.stage(WATCHED),
@@ -180,6 +271,12 @@ class Tenant(Sandbox):
             dead_signals=sum(row.application_id is None for row in parked),
             untaken=untaken,
             redecided={one: await self._redecided(clients, one) for one in self.people.values()} if again else {},
+            standings={one["application_id"]: (one["status"], one["stage_id"]) for one in told},
+            orders=list(self.by_hand.orders),
+            erased=await self._all_erased(again=again),
+            calm_since=calm_since,
+            api_version=self.api_version,
+            rotated_at=self._rotated_at,
             delays={effect: timedelta(seconds=HANG_SECONDS) for effect in self.hung},
         )
 
@@ -212,6 +309,57 @@ class Tenant(Sandbox):
     async def _redecided(self, clients: Clients, application: int) -> int:
         return len((await asking.redecide(clients, application, self.account))["differences"])
 
+    def _next_ending(self) -> str:
+        """Return how the next life ends; each way is gone before one comes again."""
+        if not self._endings:
+            self._endings = self._dice.sample(_ENDINGS, len(_ENDINGS))
+        return self._endings.pop()
+
+    async def _sends_nothing(self, seconds: float) -> None:
+        async with self._sending:
+            await self.own("PUT", "/webhook_faults", [{"kind": "drop", "vendor": "greenhouse", "count": 0}])
+            await asyncio.sleep(seconds)
+
+    async def _takes_it_under_another_address(self, name: str, application: int) -> None:
+        """Submit from another address, and have somebody say whose result it is."""
+        other = f"{name}.at.home@{self.account}.example"
+        await self._does("join", email=other, public=True)
+        await self._does("submit", email=other, final_score=88)
+        address_hash = keyring().address_hash(AccountId(self.account), other)
+        for _ in range(60):
+            with contextlib.suppress(OSError, asyncpg.PostgresError, TimeoutError):
+                if (signal := await self._kept.signal_of(self.account, address_hash)) is not None:
+                    test = self.made["coderbyte"]["assessments"][0]["test_id"]
+                    await self.by_hand.order(application, "attach", assessment=test, signal=signal)
+                    return
+            await asyncio.sleep(1)
+
+    async def _is_erased(self, email: str, application: int, *, by_hand: bool) -> None:
+        candidate = self._candidates[application]
+        if by_hand:
+            at = await self.by_hand.erase(candidate)
+        else:
+            async with self._sending:
+                await self.own("DELETE", "/webhook_faults")
+                await self._does("anonymize", candidate_id=candidate)
+            at = datetime.now(UTC)
+            self.acts.append(Act(at, application, True))
+        if at is not None:
+            self._erased[application] = Erased(at=at, by_hand=by_hand)
+
+    async def _all_erased(self, *, again: bool) -> dict[int, Erased]:
+        """Return every erasure with what is kept; with *again* all tables are searched for names and addresses."""
+        found = {}
+        emails = {application: email for email, application in self.people.items()}
+        mentions = await self._kept.mentions([emails[one] for one in self._erased]) if again and self._erased else {}
+        for application, erased in self._erased.items():
+            email, candidate = emails[application], self._candidates[application]
+            address_hash = keyring().address_hash(AccountId(self.account), email)
+            kept = await self._kept.of_person(self.account, application, candidate, address_hash)
+            kept += [f"the address in {table}" for table in mentions.get(email, ())]
+            found[application] = replace(erased, kept=kept)
+        return found
+
     async def _meddles(self, application: int) -> None:
         silent = self._dice.random() < 0.4
         if self._dice.random() < 0.5:
@@ -229,6 +377,11 @@ class Tenant(Sandbox):
     async def _does(self, verb: str, **fields: object) -> Json:
         done: Json = await self.own("POST", f"/people/{verb}?wait=0", fields)
         return done
+
+
+def keyring() -> Keyring:
+    """Return the installation's keys, by which an address is matched."""
+    return Keyring.load(Path(os.environ["TRELLIS_KEYRING_FILE"]))
 
 
 def announce(variables: dict[str, str]) -> None:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
+from faults.oracle_of_people import erased, erased_for_good, exercised, orders_obeyed, orders_taken
+from faults.oracle_of_standings import shown, shown_once
 from faults.seen import (
     Json,
     Seen,
@@ -22,37 +24,17 @@ from faults.seen import (
     entries_of,
     mailed,
     moment,
+    orders_of,
     own_moves,
     parsed,
     texts,
 )
+from faults.violations import Violation, violation
 
 READING_AGE: Final = timedelta(seconds=10)
 """How old the reading before an effect may be (P4)."""
 ENDS: Final = frozenset({"done", "refused", "superseded"})
 _REFERENCE: Final = re.compile(r"\[ref (tr-[^\]\s]+)\]\s*$")
-
-
-@dataclass(frozen=True, slots=True)
-class Violation:
-    """One promise that did not hold."""
-
-    promise: str
-    account: str
-    application: int | None
-    text: str
-    kind: str = ""
-    """`lost`, `doubled`, or nothing."""
-
-    def as_json(self) -> Json:
-        """Return it as an object of the last line."""
-        return {
-            "promise": self.promise,
-            "account": self.account,
-            "application": self.application,
-            "text": self.text,
-            "kind": self.kind,
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +48,12 @@ class Counts:
     parked: int
     turned_away: int
     """Deliveries that were answered 503 once or more, to be made again."""
+    exercised: Mapping[str, int] = field(default_factory=dict)
+    """How often each of `oracle_of_people.MECHANISMS` was seen to work."""
 
 
 def check(seen: Seen) -> list[Violation]:
-    """Return every violation of P1 to P5, P7 and P9, and what has not come to its end."""
+    """Return every violation of P1 to P9, and what has not come to its end."""
     return [
         *_one_invite(seen),
         *_one_effect(seen),
@@ -77,13 +61,19 @@ def check(seen: Seen) -> list[Violation]:
         *_apart(seen),
         *_same_again(seen),
         *_answered(seen),
+        *orders_obeyed(seen),
+        *erased_for_good(seen),
+        *shown_once(seen),
         *unfinished(seen),
     ]
 
 
 def unfinished(seen: Seen) -> list[Violation]:
     """Return what is accepted and in no story, and what has neither ended nor is parked: empty when settled."""
-    return [*_accepted(seen), *_invited(seen), *_ended(seen), *_listed(seen)]
+    return [
+        *(*_accepted(seen), *_invited(seen), *_ended(seen), *_listed(seen)),
+        *(*orders_taken(seen), *erased(seen), *shown(seen)),
+    ]
 
 
 def count(seen: Seen) -> Counts:
@@ -96,6 +86,7 @@ def count(seen: Seen) -> Counts:
         held=held,
         parked=sum(step["outcome"] == "parked" for step in outcomes) - held,
         turned_away=sum(any(one["status"] == 503 for one in each["attempts"]) for each in seen.deliveries),
+        exercised=exercised(seen),
     )
 
 
@@ -110,17 +101,17 @@ def _one_invite(seen: Seen) -> Iterator[Violation]:
             continue  # P7 tells
         entries = [entry for entry in entries_of(seen, application) if entry <= moment(invite["at"])]
         if not entries:
-            yield _violation(seen, "P1", application, f"invited at {invite['at']} without having entered the stage")
+            yield violation(seen, "P1", application, f"invited at {invite['at']} without having entered the stage")
             continue
         by_visit[application, str(invite["assessment_id"]), entries[-1]] += 1
         early = entries[0] + seen.settle - moment(invite["at"])
-        if early > timedelta():
+        if early > timedelta() and "send" not in orders_of(seen, application):
             text = f"invited {early.total_seconds():.1f} s before the settle time of its entry was over"
-            yield _violation(seen, "P1", application, text)
+            yield violation(seen, "P1", application, text)
     for (application, assessment, entered), times in by_visit.items():
         if times > 1:
             text = f"{times} invites to {assessment} for the visit begun at {entered.isoformat()}"
-            yield _violation(seen, "P1", application, text, "doubled")
+            yield violation(seen, "P1", application, text, "doubled")
 
 
 def _one_effect(seen: Seen) -> Iterator[Violation]:
@@ -128,12 +119,12 @@ def _one_effect(seen: Seen) -> Iterator[Violation]:
     for note in seen.effects["notes"]:
         found = _REFERENCE.search(note["body"])
         if found is None:
-            yield _violation(seen, "P3", note["application_id"], f"note {note['id']} bears no reference")
+            yield violation(seen, "P3", note["application_id"], f"note {note['id']} bears no reference")
         else:
             references[note["application_id"], found[1]] += 1
     for (application, reference), times in references.items():
         if times > 1:
-            yield _violation(seen, "P3", application, f"{times} notes with the reference {reference}", "doubled")
+            yield violation(seen, "P3", application, f"{times} notes with the reference {reference}", "doubled")
     for application, moves in by_application(seen.effects["moves"]).items():
         yield from _one_move(seen, application, moves)
 
@@ -144,12 +135,12 @@ def _one_move(seen: Seen, application: int, moves: Sequence[Json]) -> Iterator[V
     for move in moves:
         if move["by"] == "api" and previous is not None and previous["by"] == "api":
             text = f"moved twice, at {previous['at']} and {move['at']}, with nobody between"
-            yield _violation(seen, "P3", application, text, "doubled")
+            yield violation(seen, "P3", application, text, "doubled")
         previous = move
     made = sum(move["by"] == "api" for move in moves)
     asked = {step["command_id"] for step in seen.stories.get(application, ()) if step.get("effect") == "move"} - {None}
     if made > len(asked):
-        yield _violation(seen, "P3", application, f"{made} moves for {len(asked)} commands", "doubled")
+        yield violation(seen, "P3", application, f"{made} moves for {len(asked)} commands", "doubled")
 
 
 # -- P4: the recruiter wins
@@ -166,7 +157,7 @@ def _recruiter_wins(seen: Seen) -> Iterator[Violation]:
             text = (
                 f"{effect} at {at.isoformat()}, {late.total_seconds():.1f} s after a person took the application away"
             )
-            yield _violation(seen, "P4", application, text)
+            yield violation(seen, "P4", application, text)
 
 
 # -- P7: accounts are apart
@@ -176,15 +167,13 @@ def _apart(seen: Seen) -> Iterator[Violation]:
     ours = set(seen.people.values())
     for invite in seen.effects["invites"]:
         if invite["email"] not in seen.people:
-            yield _violation(seen, "P7", None, f"an invite to {invite['email']}, who is not of this account")
+            yield violation(seen, "P7", None, f"an invite to {invite['email']}, who is not of this account")
     for note in seen.effects["notes"]:
         if note["application_id"] not in ours or note["user_id"] != seen.service_user:
-            yield _violation(
-                seen, "P7", note["application_id"], "a note on another account's application or by another"
-            )
+            yield violation(seen, "P7", note["application_id"], "a note on another account's application or by another")
     for move in own_moves(seen):
         if move["application_id"] not in ours:
-            yield _violation(seen, "P7", move["application_id"], "a move of another account's application")
+            yield violation(seen, "P7", move["application_id"], "a move of another account's application")
 
 
 # -- P9: same log, same decisions
@@ -193,7 +182,7 @@ def _apart(seen: Seen) -> Iterator[Violation]:
 def _same_again(seen: Seen) -> Iterator[Violation]:
     for application, different in seen.redecided.items():
         if different:
-            yield _violation(seen, "P9", application, f"decided again, {different} decisions come out otherwise")
+            yield violation(seen, "P9", application, f"decided again, {different} decisions come out otherwise")
 
 
 # -- P2: nothing accepted is lost
@@ -205,6 +194,8 @@ def _accepted(seen: Seen) -> Iterator[Violation]:
     for vendor, event, application, stage in sorted(told, key=str):
         if application is None or application in seen.dead:
             continue
+        if vendor == "coderbyte" and application in seen.erased:
+            continue  # nothing is taken of an erased person
         story = seen.stories.get(application, ())
         if _is_told(story, vendor, event, stage):
             continue
@@ -213,10 +204,10 @@ def _accepted(seen: Seen) -> Iterator[Violation]:
                 if dead_signals > 0:
                     dead_signals -= 1
                     continue
-                yield _violation(seen, "P2", application, "a completed assessment is not in the story", "lost")
+                yield violation(seen, "P2", application, "a completed assessment is not in the story", "lost")
             continue
         where = f" into stage {stage}" if stage else ""
-        yield _violation(seen, "P2", application, f"an accepted {event}{where} is not in the story", "lost")
+        yield violation(seen, "P2", application, f"an accepted {event}{where} is not in the story", "lost")
 
 
 def _answered(seen: Seen) -> Iterator[Violation]:
@@ -227,7 +218,7 @@ def _answered(seen: Seen) -> Iterator[Violation]:
             if status in {200, None} or (status == 503 and attempt["retry_after"]):
                 continue
             text = f"{delivery['vendor']}'s {delivery['event']} was answered {status} without a date to come again"
-            yield _violation(seen, "P2", None, text)
+            yield violation(seen, "P2", None, text)
 
 
 def _delivered(seen: Seen) -> Iterator[tuple[str, str, Json]]:
@@ -273,19 +264,30 @@ def _knows_invite(story: Iterable[Json]) -> bool:
 
 
 def _invited(seen: Seen) -> Iterator[Violation]:
-    """An accepted entry into the watched stage, where people left the application at last, asks for an invite."""
-    entered = {
+    """An entry into the watched stage, where people left the application at last, asks for an invite (P2, P6).
+
+    One that no webhook told may instead be offered for a person's yes.
+    """
+    told = {
         application
         for vendor, event, body in _delivered(seen)
         if event == "candidate_stage_change"
         for application, stage in [_about(seen, vendor, body)]
         if application is not None and stage == seen.watched_stage
     }
-    for application in sorted(entered - seen.dead):
+    for application in sorted(told.union(seen.people.values()) - seen.dead - set(seen.erased)):
         acts = acts_of(seen, application)
-        asked = any(step.get("effect") == "invite" for step in seen.stories.get(application, ()))
-        if not asked and not (acts and acts[-1].out):
-            yield _violation(seen, "P2", application, "it entered the stage and no invite was ever asked for", "lost")
+        if (acts and acts[-1].out) or not (application in told or entries_of(seen, application)):
+            continue
+        story = seen.stories.get(application, ())
+        if any(step.get("effect") == "invite" for step in story):
+            continue
+        if application in told:
+            yield violation(seen, "P2", application, "it entered the stage and no invite was ever asked for", "lost")
+        elif not any(step.get("offered") for step in story):
+            yield violation(
+                seen, "P6", application, "it entered the stage, no webhook told, and it was not found", "lost"
+            )
 
 
 # -- P5: nothing silent
@@ -298,28 +300,24 @@ def _ended(seen: Seen) -> Iterator[Violation]:
         for command in sorted(asked | set(latest)):
             step = latest.get(command)
             if step is None:
-                yield _violation(seen, "P5", application, f"command {command} has no outcome", "lost")
+                yield violation(seen, "P5", application, f"command {command} has no outcome", "lost")
             elif step["outcome"] in ENDS or (step["outcome"] == "parked" and step["reason"]):
                 continue
             elif step["outcome"] == "waiting" and step["until"]:
-                yield _violation(seen, "P5", application, f"{step['text']}: still waiting until {step['until']}")
+                yield violation(seen, "P5", application, f"{step['text']}: still waiting until {step['until']}")
             else:
                 text = f"command {command} is {step['outcome']} without a reason or a date: {step['text']}"
-                yield _violation(seen, "P5", application, text)
+                yield violation(seen, "P5", application, text)
         if any(step.get("reading") and step["outcome"] for step in story):
-            yield _violation(seen, "P5", application, "a reading that was asked for never came")
+            yield violation(seen, "P5", application, "a reading that was asked for never came")
 
 
 def _listed(seen: Seen) -> Iterator[Violation]:
     """What could not be handled is where people see it."""
     if seen.untaken:
-        yield _violation(seen, "P5", None, f"{seen.untaken} dead letters are in no list", "lost")
+        yield violation(seen, "P5", None, f"{seen.untaken} dead letters are in no list", "lost")
 
 
 def _latest(story: Iterable[Json]) -> dict[str, Json]:
     """The last outcome of each command."""
     return {step["command_id"]: step for step in story if step["kind"] == "outcome" and step.get("command_id")}
-
-
-def _violation(seen: Seen, promise: str, application: int | None, text: str, kind: str = "") -> Violation:
-    return Violation(promise, seen.account, application, text, kind)

@@ -6,9 +6,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from faults.oracle import Counts, Violation
+from faults.oracle import Counts
+from faults.oracle_of_people import MECHANISMS
 from faults.plan import SORTS, Fault
 from faults.seen import Json
+from faults.violations import Violation
 from trellis.common.failpoints import FAILPOINTS
 
 
@@ -63,6 +65,7 @@ class Result:
             "parked": sum(one.parked for one in self.counts),
             "turned_away": sum(one.turned_away for one in self.counts),
             "dead": self.dead,
+            **{name: sum(one.exercised.get(name, 0) for one in self.counts) for name in MECHANISMS},
             "violations": [violation.as_json() for violation in self.violations],
             "seed": self.seed,
             "faults_by_sort": dict(sorted(by_sort.items())),
@@ -79,6 +82,7 @@ class Result:
         told = self.as_json()
         names = ("deliveries", "faults", "effects", "lost", "doubled", "held", "parked", "turned_away")
         lines = [", ".join(f"{name.replace('_', ' ')} {told[name]}" for name in (*names, "longest_recovery_seconds"))]
+        lines.append(", ".join(f"{name.replace('_', ' ')} {told[name]}" for name in MECHANISMS))
         lines.append(", ".join(f"{sort} {count}" for sort, count in told["faults_by_sort"].items()))
         lines.append(f"killed at {len(told['failpoints_killed'])} of {len(FAILPOINTS)} failpoints")
         for name, words in (("failpoints_never", "never killed at"), ("faults_never", "never done")):

@@ -8,6 +8,7 @@ import random
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote
 
@@ -16,23 +17,27 @@ import aiohttp
 from faults import oracle
 from faults.disk import Disk
 from faults.injuries import Injuries
-from faults.load import REDELIVERY_SCALE, Tenant, announce
-from faults.oracle import Violation
+from faults.kept import Kept
+from faults.load import HANG_SECONDS, REDELIVERY_SCALE, Tenant, announce
 from faults.plan import Fault, Plan
 from faults.report import Result
 from faults.seen import Seen
-from faults.stage import LEASE_SECONDS, Stage, remove, set_up
+from faults.stage import LEASE_SECONDS, REQUEST_SECONDS, Stage, remove, set_up
+from faults.violations import Violation
 from trellis.cli import environment
 
-ACCOUNTS = 3
+ACCOUNTS = (("v3", True), ("v3", False), ("v1", True))
+"""Harvest's version, and whether webhooks are missed, of each account but the canary."""
 PACE_SECONDS = 1.0
 """Between two people who apply."""
-_SETTLE_SECONDS = (0.0, 0.5, 2.0)
-"""Of the accounts in turn; the canary is mailed at once."""
+_SETTLE_SECONDS = (0.0, 4.0, 2.0)
+"""Of the accounts in turn, long enough for an order to send to come first; the canary is mailed at once."""
 RECOVERY_SECONDS = 90.0
 """By then somebody who enters the stage after a fault is invited, or the run is in violation."""
 SETTLE_SECONDS = 180.0
 """By then everything has ended or is parked, once the faults are over."""
+CALM = timedelta(seconds=LEASE_SECONDS + REQUEST_SECONDS + HANG_SECONDS)
+"""After the last fault is taken away: until then an answer may be lost to it."""
 Say = Callable[[str], None]
 
 
@@ -54,8 +59,12 @@ async def run(folder: Path, *, minutes: float, seed: int, disk: Disk, say: Say) 
         announce(stage.system.variables())
         environ = stage.system.environment()
         url = stage.system.url("sandbox")
-        tenants = [Tenant(session, url, f"faults-{number}", seed + number) for number in range(1, ACCOUNTS + 1)]
-        canary = Tenant(session, url, "canary", seed)
+        kept = Kept(stage.postgres.database_url(stage.system.database))
+        tenants = [
+            Tenant(session, url, f"faults-{number}", seed + number, kept=kept, api_version=version, deaf=deaf)
+            for number, (version, deaf) in enumerate(ACCOUNTS, 1)
+        ]
+        canary = Tenant(session, url, "canary", seed, kept=kept)
         for number, tenant in enumerate([*tenants, canary]):
             await tenant.open(environ, stage.folder, settle_s=_SETTLE_SECONDS[number % 3])
         await canary.call("PUT", "/time", {"time_scale": REDELIVERY_SCALE})
@@ -78,19 +87,25 @@ class _Run:
         self._troubles: list[Violation] = []
         self._recoveries: list[float] = []
         self._done: list[tuple[Fault, bool]] = []
+        self._calm_since: datetime | None = None
 
     async def whole(self) -> Result:
         background = [asyncio.create_task(self._stage.supervise(self._say))]
         everyone = [*self._tenants, self._canary]
         background += [asyncio.create_task(tenant.watch()) for tenant in everyone]
         disturbing = [asyncio.create_task(tenant.disturb_webhooks()) for tenant in self._tenants]
+        disturbing += [
+            asyncio.create_task(tenant.accept_offers()) for tenant in self._tenants if tenant.api_version == "v1"
+        ]
         disturbing.append(asyncio.create_task(self._people()))
+        rotating = [asyncio.create_task(self._rotates(tenant)) for tenant in self._tenants]
         try:
             await self._rounds()
             await _end(disturbing)
+            await asyncio.wait(rotating, timeout=60)
             settled, seen = await self._settle()
         finally:
-            await _end([*disturbing, *self._lives, *background])
+            await _end([*disturbing, *rotating, *self._lives, *background])
         violations = [*self._troubles, *(violation for one in seen for violation in oracle.check(one))]
         if violations:
             await asyncio.to_thread(self._keep, violations, seen)
@@ -128,6 +143,11 @@ class _Run:
             self._lives.add(life)
             life.add_done_callback(self._lives.discard)
             await asyncio.sleep(self._dice.uniform(0.5, 1.5) * PACE_SECONDS)
+
+    async def _rotates(self, tenant: Tenant) -> None:
+        """Change the webhook secret somewhere in the middle."""
+        await asyncio.sleep(self._seconds * self._dice.uniform(0.3, 0.7))
+        await tenant.rotate()
 
     async def _live(self, tenant: Tenant, name: str) -> None:
         try:
@@ -192,6 +212,9 @@ class _Run:
         if self._lives:
             await asyncio.wait(self._lives, timeout=60)
             await _end(list(self._lives))
+        self._calm_since = datetime.now(UTC) + CALM
+        for tenant in self._tenants:
+            await tenant.by_hand.accept_offers()
         begun = time.monotonic()
         while True:
             seen = await self._look()
@@ -211,7 +234,10 @@ class _Run:
         if untaken:
             self._say(f"{untaken} dead letters are in no list")
         async with environment.clients() as clients:
-            return [await tenant.look(clients, untaken, again=again) for tenant in [*self._tenants, self._canary]]
+            return [
+                await tenant.look(clients, untaken, calm_since=self._calm_since, again=again)
+                for tenant in [*self._tenants, self._canary]
+            ]
 
 
 async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:

@@ -9,6 +9,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 Json = dict[str, Any]
+_ASKED = {
+    "send": "a person asked to send an invite",
+    "withdraw": "a person asked to withdraw the invite",
+    "excuse": "a person asked to excuse it",
+    "attach": "a person asked to attach an unmatched result",
+}
+ORDERS = tuple(_ASKED)
+"""What a person may order by hand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +27,36 @@ class Act:
     application: int
     out: bool
     """Whether Trellis has nothing to do there any more: moved elsewhere, rejected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    """Orders of one kind that a person gave about an application, and that the API took.
+
+    Attributes:
+        application: About which.
+        word: `send`, `withdraw`, `excuse` or `attach`.
+        count: How often it was said that it is ordered.
+    """
+
+    application: int
+    word: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Erased:
+    """A person of whom nothing is to be kept.
+
+    Attributes:
+        at: When it was ordered, or the person was anonymised in Greenhouse.
+        by_hand: Whether it was ordered by the command.
+        kept: Where something readable of the person is.
+    """
+
+    at: datetime
+    by_hand: bool
+    kept: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +77,12 @@ class Seen:
         dead_signals: Parked messages that name no application.
         untaken: Dead letters that are still in the broker, where no list shows them.
         redecided: Application -> how many of its decisions come out otherwise when they are decided again.
+        standings: Application -> status and stage in Greenhouse, where what recruiters see is judged.
+        orders: What a person ordered by hand.
+        erased: Application -> the erasure of its person.
+        calm_since: From when on nothing fails any more.
+        api_version: Of Harvest, `v3` or `v1`.
+        rotated_at: When a new webhook secret was typed into Greenhouse.
         delays: Effect -> longest time by which the vendor itself carried it out late, for `invite`, `note`, `move`.
     """
 
@@ -56,6 +100,12 @@ class Seen:
     redecided: Mapping[int, int] = field(default_factory=dict)
     settle: timedelta = timedelta()
     delays: Mapping[str, timedelta] = field(default_factory=dict)
+    standings: Mapping[int, tuple[str, int | None]] = field(default_factory=dict)
+    orders: Sequence[Ordered] = ()
+    erased: Mapping[int, Erased] = field(default_factory=dict)
+    calm_since: datetime | None = None
+    api_version: str = "v3"
+    rotated_at: datetime | None = None
 
 
 def effects_of(seen: Seen) -> Iterator[tuple[str, int, datetime]]:
@@ -78,6 +128,16 @@ def entries_of(seen: Seen, application: int) -> list[datetime]:
 def acts_of(seen: Seen, application: int) -> list[Act]:
     """Return what people did to *application*, in order."""
     return sorted((act for act in seen.acts if act.application == application), key=lambda act: act.at)
+
+
+def orders_of(seen: Seen, application: int) -> set[str]:
+    """Return what a person ordered of *application* by hand."""
+    return {order.word for order in seen.orders if order.application == application}
+
+
+def asked(story: Sequence[Json], word: str) -> list[Json]:
+    """Return the steps of *story* that tell of a person's order, refused ones too."""
+    return [step for step in story if step["kind"] == "fact" and step["text"].startswith(_ASKED[word])]
 
 
 def mailed(seen: Seen) -> list[Json]:

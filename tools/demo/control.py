@@ -88,10 +88,13 @@ async def why(application: int, account: str, environ: Mapping[str, str] | None 
     return steps
 
 
-def account_file(made: Mapping[str, Any], account: str, *, settle_s: float, settings: Mapping[str, object]) -> str:
+def account_file(
+    made: Mapping[str, Any], account: str, *, settle_s: float, settings: Mapping[str, object], version: str = "v3"
+) -> str:
     """Return the text of the account's file for a sandbox account, its secrets by reference.
 
-    The references are `env:DEMO_CLIENT_SECRET` and `env:DEMO_API_KEY`. The text is JSON, which is YAML.
+    The references are `env:DEMO_CLIENT_SECRET`, or `env:DEMO_GREENHOUSE_KEY` where *version* is v1, and
+    `env:DEMO_API_KEY`. The text is JSON, which is YAML.
     """
     greenhouse, coderbyte = made["greenhouse"], made["coderbyte"]
     test = coderbyte["assessments"][0]["test_id"]
@@ -123,13 +126,7 @@ def account_file(made: Mapping[str, Any], account: str, *, settle_s: float, sett
     return json.dumps(
         {
             "account": account,
-            "greenhouse": {
-                "base_url": greenhouse["base_url"],
-                "token_url": greenhouse["token_url"],
-                "client_id": greenhouse["client_id"],
-                "client_secret": "env:DEMO_CLIENT_SECRET",
-                "service_user_id": greenhouse["service_user_id"],
-            },
+            "greenhouse": {**_credential(greenhouse, version), "service_user_id": greenhouse["service_user_id"]},
             "coderbyte": {
                 "base_url": coderbyte["base_url"],
                 "organization_id": coderbyte["organization_id"],
@@ -142,9 +139,21 @@ def account_file(made: Mapping[str, Any], account: str, *, settle_s: float, sett
     )
 
 
+def _credential(greenhouse: Mapping[str, Any], version: str) -> dict[str, object]:
+    if version == "v1":
+        return {"api_version": "v1", "base_url": greenhouse["v1_base_url"], "api_key": "env:DEMO_GREENHOUSE_KEY"}
+    return {
+        "base_url": greenhouse["base_url"],
+        "token_url": greenhouse["token_url"],
+        "client_id": greenhouse["client_id"],
+        "client_secret": "env:DEMO_CLIENT_SECRET",
+    }
+
+
 def secrets_of(made: Mapping[str, Any]) -> dict[str, str]:
     """Return the environment that the references of `account_file` name."""
     return {
         "DEMO_CLIENT_SECRET": made["greenhouse"]["client_secret"],
+        "DEMO_GREENHOUSE_KEY": made["greenhouse"]["api_key"],
         "DEMO_API_KEY": made["coderbyte"]["api_key"],
     }

@@ -2,60 +2,30 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from faults.oracle import check, count, unfinished
 from faults.seen import Act, Seen
-
-Json = dict[str, Any]
-T0 = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
-APPLICATION, WATCHED, ONSITE, USER = 7, 30, 40, 5
-EMAIL = "ann@one.example"
-
-
-def at(seconds: float) -> str:
-    return (T0 + timedelta(seconds=seconds)).isoformat()
-
-
-def delivery(vendor: str, event: str, body: Json, status: int | None = 200, retry_after: str | None = None) -> Json:
-    attempt = {"at": at(0), "event_id": "1", "status": status, "error": None, "retry_after": retry_after}
-    return {"vendor": vendor, "event": event, "attempts": [attempt], "body": json.dumps(body)}
-
-
-def stage_change(stage: int = WATCHED, status: int | None = 200, retry_after: str | None = None) -> Json:
-    application = {"id": APPLICATION, "current_stage": {"id": stage}}
-    body = {"payload": {"application": application}}
-    return delivery("greenhouse", "candidate_stage_change", body, status, retry_after)
-
-
-def invite(seconds: float = 2.0, email: str = EMAIL) -> Json:
-    return {"email": email, "assessment_id": "a", "at": at(seconds), "mailed": True, "application_ids": [APPLICATION]}
-
-
-def note(seconds: float = 20.0, reference: str = "tr-1") -> Json:
-    body = f"82 of 100\n[ref {reference}]"
-    return {"id": 1, "application_id": APPLICATION, "user_id": USER, "body": body, "at": at(seconds)}
-
-
-def move(seconds: float, by: str = "person", to: int = WATCHED) -> Json:
-    return {"application_id": APPLICATION, "from_stage_id": 1, "to_stage_id": to, "at": at(seconds), "by": by}
-
-
-def step(kind: str, text: str = "", **more: Any) -> Json:
-    return {"at": at(1), "kind": kind, "text": text, "effect": None, "outcome": None, "reason": None} | more
-
-
-def command(effect: str, ident: str, outcome: str = "done", **more: Any) -> list[Json]:
-    known = {"effect": effect, "command_id": ident}
-    return [
-        step("command", f"{effect} asked for", **known),
-        step("outcome", f"{effect} {outcome}", outcome=outcome, until=None, state=outcome, **known) | more,
-    ]
-
+from tests.unit.faults.made_up import (
+    APPLICATION,
+    EMAIL,
+    ONSITE,
+    T0,
+    USER,
+    WATCHED,
+    Json,
+    at,
+    command,
+    delivery,
+    invite,
+    move,
+    note,
+    stage_change,
+    step,
+)
 
 STORY = [
     step("fact", "entered stage Coding Assessment", stage_id=WATCHED),
@@ -214,6 +184,19 @@ def test_an_entry_that_asked_for_no_invite_is_lost(whole: Seen) -> None:
     assert unfinished(left) == []
     regretted = replace(left, acts=[*left.acts, Act(T0 + timedelta(seconds=2), APPLICATION, out=False)])
     assert [violation.kind for violation in unfinished(regretted)] == ["lost"]
+
+
+def test_an_entry_that_no_webhook_told_is_found_or_offered(whole: Seen) -> None:
+    missed = replace(
+        with_effects(whole, invites=[], notes=[], moves=[move(0)]), stories={APPLICATION: []}, deliveries=[]
+    )
+    assert [(one.promise, one.kind) for one in unfinished(missed)] == [("P6", "lost")]
+    found = replace(missed, stories={APPLICATION: command("invite", "i")})
+    assert unfinished(found) == []
+    offered = replace(missed, stories={APPLICATION: [step("decision", "found", offered=True, outcome="waiting")]})
+    assert unfinished(offered) == []
+    gone = replace(missed, acts=[*missed.acts, Act(T0 + timedelta(seconds=1), APPLICATION, out=True)])
+    assert unfinished(gone) == []
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
-from faults.oracle import Counts, Violation
+from faults.oracle import Counts
+from faults.oracle_of_people import MECHANISMS
 from faults.plan import SORTS, Fault, Plan, cases
 from faults.report import Result
+from faults.violations import Violation
 
 from trellis.common.failpoints import FAILPOINTS
 
@@ -92,6 +95,17 @@ def test_the_last_line_sums_the_accounts() -> None:
     assert [told[name] for name in names] == [12, 6, 1, 1, 1, 2, 5, 3]
     assert told["longest_recovery_seconds"] == 7.3
     assert [one["promise"] for one in told["violations"]] == ["P1", "P2"]
+
+
+def test_the_last_line_counts_each_mechanism_over_the_accounts_and_0_for_what_never_came() -> None:
+    counts = [Counts(1, 1, 0, 0, 0, {"erased": 2, "by_hand": 1}), Counts(1, 1, 0, 0, 0, {"erased": 1})]
+    told = replace(result(), counts=counts)
+    assert {name: told.as_json()[name] for name in MECHANISMS} == {
+        **dict.fromkeys(MECHANISMS, 0),
+        "erased": 3,
+        "by_hand": 1,
+    }
+    assert "erased 3" in told.as_text() and "secrets rotated 0" in told.as_text()
 
 
 def test_the_last_line_counts_by_sort_what_came_about_and_names_what_never_did() -> None:

@@ -11,7 +11,7 @@ import structlog
 
 from trellis.common.contracts.findings import INSTALLATION, Finding
 from trellis.common.contracts.identifiers import AccountId
-from trellis.common.errors import ConflictError, TransientError
+from trellis.common.errors import PermanentError, TransientError
 from trellis.common.runtime.metrics import Metrics
 from trellis.common.setup.faults import Change, Faults
 from trellis.common.store.tenancy import serving
@@ -67,14 +67,18 @@ class Watch:
             await asyncio.sleep(PACE_SECONDS)
 
     async def step(self) -> AccountId | None:
-        """Look at one account that is due, and show what is known of all; return whom it looked at."""
+        """Look at one account that is due, and show what is known of all; return whom it looked at.
+
+        A look that fails is no reason to end the service, also where another one refuses to answer: as it does while
+        this process's clock is wrong.
+        """
         account = None
         try:
             account = await self._faults.due(await self._examiner.accounts(), self._every)
             if account is not None:
                 await self.look(account)
             await self._show()
-        except (TransientError, ConflictError) as error:
+        except (TransientError, PermanentError) as error:
             log.warning("setup.waiting", reason=str(error))
         return account
 
