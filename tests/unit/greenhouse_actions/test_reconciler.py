@@ -54,14 +54,17 @@ class Kept:
         self.told: list[Envelope] = []
         self.marks: list[datetime] = []
         self.causes: list[str] = []
+        self.leases: list[timedelta] = []
 
     async def claim(self, lease: timedelta) -> Claim:
+        self.leases.append(lease)
         now = datetime.now(UTC) + timedelta(minutes=2)
         mark = now - timedelta(minutes=10)
         return Claim(account=AccountId("acme"), mark=mark, now=now, longest=None, tries=0, fence=now + lease)
 
     async def tell(self, claim: Claim, facts: Sequence[Envelope], lease: timedelta) -> Claim:
         self.told += facts
+        self.leases.append(lease)
         return replace(claim, fence=claim.now + lease)
 
     async def advance(self, claim: Claim, mark: datetime, *, wait: timedelta | None) -> None:
@@ -83,10 +86,10 @@ class Nothing:
     def compared(self, account: AccountId, outcome: str, count: int) -> None: ...
 
 
-def reconciler_of(harvest: FakeHarvest, kept: Kept) -> Reconciler:
+def reconciler_of(harvest: FakeHarvest, kept: Kept, **more: Any) -> Reconciler:
     harvests, nothing = FakeHarvests(), cast(Any, Nothing())
     harvests.harvest = harvest
-    return Reconciler(cast(Any, kept), harvests, nothing, nothing, nothing)
+    return Reconciler(cast(Any, kept), harvests, nothing, nothing, nothing, **more)
 
 
 @pytest.mark.parametrize("blind_lists", [0, 2])
@@ -127,3 +130,11 @@ async def test_a_right_lost_between_list_and_stage_visits_moves_no_mark() -> Non
     harvest.apply()
     assert await reconciler_of(harvest, kept).step()
     assert (kept.told, kept.marks, len(kept.causes)) == ([], [], 1)
+
+
+async def test_an_account_is_claimed_for_as_long_as_is_told() -> None:
+    harvest, kept = FakeHarvest(), Kept()
+    harvest.apply()
+    assert await reconciler_of(harvest, kept, lease=timedelta(seconds=30)).step()
+    assert set(kept.leases) == {timedelta(seconds=30)}
+    assert len(kept.leases) == 2

@@ -126,7 +126,7 @@ def _build(kit: Kit, settings: GreenhouseActionsSettings) -> Parts:
     runner = Runner(ledger, [notes, moves], relay, kit.metrics, breakers=breakers, lease=lease)
     observer = Observer(known, harvests, pauses, relay, kit.clock)
     reconciliations = ReconciliationStore(kit.pool)
-    reconciler = Reconciler(reconciliations, harvests, pauses, relay, measures)
+    reconciler = Reconciler(reconciliations, harvests, pauses, relay, measures, lease=10 * lease)
     standings = StandingStore(kit.pool, ledger)
     display = Display(standings, harvests, runner, kit.clock)
     handler = Handler(database, ledger, known, standings, runner, observer, relay)

@@ -62,6 +62,8 @@ class Reconciler:
         pauses: Put when a credential is rejected, ended when it is not any more.
         relay: Woken when facts were written.
         measures: Counts windows and applications.
+        lease: How long a claimed account is nobody else's, from each portion that is told; what a killed worker was
+            comparing waits that long.
     """
 
     def __init__(
@@ -71,12 +73,15 @@ class Reconciler:
         pauses: Pauses,
         relay: Relay,
         measures: Measures,
+        *,
+        lease: timedelta = LEASE,
     ) -> None:
         self._reconciliations = reconciliations
         self._harvests = harvests
         self._pauses = pauses
         self._relay = relay
         self._measures = measures
+        self._lease = lease
         self._wake = asyncio.Event()
 
     def wake(self) -> None:
@@ -96,7 +101,7 @@ class Reconciler:
             StoreAwayError: The database is away; the window is compared again when the claim is over.
             ConflictError: Another replica took the account over.
         """
-        claim = await self._reconciliations.claim(LEASE)
+        claim = await self._reconciliations.claim(self._lease)
         if claim is None:
             return False
         with serving(claim.account):
@@ -135,7 +140,7 @@ class Reconciler:
             rows = await _visits(harvest, some)
             whole = await joined(harvest, {view.id: view for view in some}, rows)
             facts = [_fact(claim, view, pace) for view in whole.values()]
-            held = await self._reconciliations.tell(held, facts, LEASE)
+            held = await self._reconciliations.tell(held, facts, self._lease)
             failpoint("reconciler.after_portion")
             self._relay.wake()
         await self._reconciliations.advance(held, step.mark, wait=pace.interval if step.is_last else None)

@@ -19,6 +19,7 @@ class GreenhouseActionsSettings(Settings):
     account_calls: int = Field(default=8, ge=1, le=100)
     """Most calls at once for one account, so that a slow one leaves connections to the others."""
     lease_seconds: float = Field(default=30.0, ge=1, le=600)
-    """How long a claimed row is nobody else's; what a killed worker had claimed waits that long."""
+    """How long a claimed row is nobody else's, and a tenth of how long an account is that is compared; what a killed
+    worker had claimed waits that long."""
     request_seconds: float = Field(default=20.0, ge=1, le=120)
     """Longest time one write to Greenhouse may take; what a killed worker was sending waits that long, and ten more."""
