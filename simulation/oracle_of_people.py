@@ -75,7 +75,10 @@ def _people_are_obeyed(world: World) -> Iterator[str]:
                 continue
             if _entered_by_unreject(world.changes[account, application]):
                 continue
-            is_erased = (account, view.candidate_id) in world.erased_by_hand
+            is_erased = (account, view.candidate_id) in world.erased_by_hand or (
+                account,
+                application,
+            ) in world.anonymized
             if stands and key not in asked and key not in excused and not is_erased:
                 yield f"P5: application {application} of {account} stands in {CODING}, and no invite was asked for"
 

@@ -174,15 +174,16 @@ def test_another_candidate_is_taken() -> None:
     assert evolve(ENTERED, e.CandidateChanged(candidate_id=CandidateId(9))) == replace(ENTERED, candidate_id=9)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
-    "event",
-    [
-        e.CandidateAnonymized(fields=("email",)),
-        e.RulesJudged(visit=Visit("n1"), trigger="stage_entered", subject="", engine=1, rules=()),
-    ],
-)
-def test_what_is_for_the_record_changes_nothing(event: e.Event) -> None:
-    assert evolve(ENTERED, event) is ENTERED
+def test_what_is_for_the_record_changes_nothing() -> None:
+    judged = e.RulesJudged(visit=Visit("n1"), trigger="stage_entered", subject="", engine=1, rules=())
+    assert evolve(ENTERED, judged) is ENTERED
+
+
+def test_an_anonymisation_stops_the_visit_that_it_finds() -> None:
+    assert ENTERED.visit is not None
+    anonymized = e.CandidateAnonymized(fields=("email",))
+    assert evolve(ENTERED, anonymized) == replace(ENTERED, anonymized_in=ENTERED.visit.name)
+    assert evolve(START, anonymized) == START
 
 
 def test_a_note_of_a_fact_advances_the_time_and_only_that_of_a_reading_answers_one() -> None:

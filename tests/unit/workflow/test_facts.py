@@ -531,6 +531,24 @@ def test_an_anonymised_candidate_is_recorded_for_an_application_that_is_there() 
     assert history.tell(anonymized) == []
 
 
+def test_who_is_anonymised_before_the_settle_time_is_over_is_not_invited() -> None:
+    history = slow()
+    history.tell(entered())
+    history.tell(f.CandidateAnonymized(candidate_id=CANDIDATE, fields=("email",)))
+    told = history.tell(ELAPSED, handled=at(2))
+    assert kinds(told) == ["StageSettled", "FactNoted"]
+    assert isinstance(told[1], e.FactNoted)
+    assert "anonymised" in told[1].reason
+    assert history.tell(ELAPSED, handled=at(3)) == []
+
+
+def test_who_was_anonymised_in_an_earlier_stage_visit_is_invited_in_the_next() -> None:
+    history = History(workflows(DOCUMENT))
+    history.tell(entered(CALL, 0))
+    history.tell(f.CandidateAnonymized(candidate_id=CANDIDATE, fields=("notes",)))
+    assert "InviteRequested" in kinds(history.tell(entered(CODING, 1)))
+
+
 def test_after_an_erasure_by_hand_nothing_is_asked_for_any_more() -> None:
     erased = f.CandidateErased(candidate_id=CANDIDATE)
     waiting = workflows(DOCUMENT | {"settle_s": 60})

@@ -56,6 +56,7 @@ def _visits_over(log: Sequence[Recorded]) -> set[str]:
             case (
                 e.ApplicationDeleted()
                 | e.CandidateErased()
+                | e.CandidateAnonymized()
                 | e.StatusChanged(status=ApplicationStatus.REJECTED | ApplicationStatus.HIRED)
             ):
                 over |= {present} if present else set()

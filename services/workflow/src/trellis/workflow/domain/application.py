@@ -72,6 +72,7 @@ class Commanded:
 
 
 ERASED: Final = "the person was erased by hand: nothing is asked for any more"
+ANONYMIZED: Final = "the candidate was anonymised in Greenhouse meanwhile: the entry counts for nothing"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +82,7 @@ class Application:
     Attributes:
         known: False before the first event.
         erased: A person ordered that nothing is kept of the candidate; nothing is asked for any more.
+        anonymized_in: The stage visit in which Greenhouse anonymised the candidate; its entry counts for nothing any more.
         visit: The present stage visit; None before the first or without a stage.
         visit_count: How many visits there were.
         activity_at: The latest of Greenhouse's own times seen.
@@ -107,6 +109,7 @@ class Application:
     status: ApplicationStatus = ApplicationStatus.ACTIVE
     deleted: bool = False
     erased: bool = False
+    anonymized_in: Visit | None = None
     visit: StageVisit | None = None
     visit_count: int = 0
     activity_at: datetime | None = None
@@ -167,7 +170,9 @@ def evolve(state: Application, event: e.Event) -> Application:
             return _with(state, candidate_id=candidate_id)
         case e.CandidateErased():
             return _with(state, erased=True)
-        case e.CandidateAnonymized() | e.RulesJudged():
+        case e.CandidateAnonymized():
+            return _with(state, anonymized_in=state.visit.name if state.visit else None)
+        case e.RulesJudged():
             return state
         case e.FactNoted(activity_at=activity_at):
             read = event.fact == "application.observed"

@@ -12,7 +12,7 @@ from trellis.common.contracts.identifiers import CommandId, StageId, command_id
 from trellis.common.contracts.outcomes import AssessmentCompleted, Integrity, OutcomeState
 from trellis.workflow.domain import events as e
 from trellis.workflow.domain import rules as r
-from trellis.workflow.domain.application import ERASED, Application, StageVisit, fold
+from trellis.workflow.domain.application import ANONYMIZED, ERASED, Application, StageVisit, fold
 
 ENGINE: Final = 4
 """Version of this judging: raised with every change after which an old stream would be decided otherwise."""
@@ -38,6 +38,8 @@ def judge_stage_entry(state: Application, workflows: r.Workflows) -> list[e.Even
         return []
     if state.erased:
         return [e.FactNoted(fact="candidate.erased", reason=ERASED, activity_at=None)]
+    if state.anonymized_in == visit.name:
+        return [e.FactNoted(fact="candidate.anonymized", reason=ANONYMIZED, activity_at=None)]
     values: dict[str, r.Value] = {"job": visit.job_id, "stage": visit.stage_id}
     return _judge(state, visit, "stage_entered", values, None, workflows)
 
