@@ -23,6 +23,7 @@ from simulation.slips import slip_now_and_then
 from simulation.tagging import tag_people
 from simulation.twins.ledger import MemoryLedger, put_brake, release_brake
 from simulation.twins.memory import Row, Session
+from simulation.versions import live_with_versions
 from simulation.world import World
 from trellis.common.contracts.identifiers import AccountId
 from trellis.common.errors import ConflictError, TransientError
@@ -139,6 +140,8 @@ class _History:
             review_while_read(world, self.people, self.plan.seed)
         if self.plan.erases:
             self.people.start(erase_people(world, self.people, self.plan.seed))
+        if self.plan.through_v1 is not None:
+            self.people.start(live_with_versions(world, self.people, self.plan))
         if self.plan.tags:
             self.people.start(tag_people(world, self.plan.seed))
         if self.plan.reuse_seconds is not None:

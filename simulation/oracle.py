@@ -94,10 +94,17 @@ def _one_effect(world: World) -> Iterator[str]:
         if count > 1:
             yield f"P3: the note {marker} of {account} was written {count} times"
     moves = Counter((done.account, done.application) for done in world.done if done.kind == "move")
+    decided = Counter(
+        (row["account"], row["stream"])
+        for row in world.memories["workflow"].table("event").values()
+        if isinstance(row["recorded"].event, e.MoveRequested)
+    )
     for (account, application), count in moves.items():
         coding = world.greenhouses[account].stage(CODING)
         changes = world.changes[account, application]
         stays = sum(stage == coding and is_active for _, stage, is_active in changes)
+        if count > decided[account, stream_id(account, application)]:
+            yield f"P3: application {application} of {account} was moved more often than was decided: {count} times"
         if count > stays:
             yield f"P3: application {application} of {account} was moved {count} times in {stays} visits"
 

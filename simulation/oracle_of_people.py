@@ -67,11 +67,9 @@ def _people_are_obeyed(world: World) -> Iterator[str]:
             key, entered = (account, stream_id(account, application)), _began(world.changes[account, application])
             yes = world.accepted_at.get((account, application), 0.0)
             waits = key in offered and (refused[key] == world.accepts[account, application] or offered[key] > yes)
-            if (
-                stands
-                and waits
-                and (offered[key] > entered + ACT_WITHIN_SECONDS or _came_back_soon(world, account, application))
-            ):
+            is_late = waits and offered[key] > entered + ACT_WITHIN_SECONDS
+            tells_no_visits = account == world.through_v1
+            if stands and waits and (is_late or tells_no_visits or _came_back_soon(world, account, application)):
                 continue
             if _entered_by_unreject(world.changes[account, application]):
                 continue

@@ -29,6 +29,8 @@ BEHIND_SECONDS = 6.0
 """How late, at most, a change is shown in Greenhouse's lists."""
 ACT_WITHIN_SECONDS = 15.0
 """How old an entry that no webhook told may be to be acted upon without a person's yes."""
+THROUGH_V1 = 0.25
+"""Part of the histories in which one account is connected through Harvest v1; in half of them it moves to v3."""
 TAGS = 0.2
 """Part of the histories in which recruiters keep Trellis off people by a tag; likewise."""
 REUSES = 0.2
@@ -108,6 +110,8 @@ class Plan:
         slips: A rejection is taken back at once, and only the first webhook of it comes, late.
         reviews: A reviewer changes scores while Trellis reads them.
         by_hand: Candidates take the test uninvited, and a person acts on single applications by hand.
+        through_v1: The account that is connected through Harvest v1; None is none.
+        to_v3_at: When it moves to v3, if it does not at the first lost answer; None is never.
         tags: Recruiters keep Trellis off people by a tag.
         reuse_seconds: How old a result may be to be taken instead of an invite; None takes none, and nobody applies again.
         behind_seconds: How late Greenhouse's lists show a change.
@@ -126,6 +130,8 @@ class Plan:
     reconciles: bool = False
     by_hand: bool = False
     erases: bool = False
+    through_v1: str | None = None
+    to_v3_at: float | None = None
     tags: bool = False
     reuse_seconds: float | None = None
     reviews: bool = False
@@ -160,6 +166,10 @@ def draw_plan(seed: int) -> Plan:
         reviews=random.Random(f"{seed} reviews").random() < REVIEWS,  # noqa: S311 - as above
         behind_seconds=draw.choice((0.0, BEHIND_SECONDS / 2, BEHIND_SECONDS)),
     )
+    old = random.Random(f"{seed} v1")  # noqa: S311 - as above
+    if old.random() < THROUGH_V1:
+        to_v3_at = old.choice((None, (0.2 + 0.7 * old.random()) * faulty_seconds))
+        plan = replace(plan, through_v1=old.choice(ACCOUNTS), to_v3_at=to_v3_at)
     again = random.Random(f"{seed} reuses")  # noqa: S311 - as above
     return replace(
         plan,

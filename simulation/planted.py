@@ -57,6 +57,12 @@ from simulation.planted_settings import (
     writes_whatever_the_tag,
 )
 from simulation.planted_standings import hidden_is_gone, never_taken_back
+from simulation.planted_versions import (
+    away_and_back_is_not_seen,
+    notes_of_v1_name_applications,
+    v1_lists_as_v3,
+    version_of_a_note_forgotten,
+)
 from simulation.process import CURRENT
 from simulation.twins.workflow import MemoryStore
 from trellis.common.bus import consumer
@@ -263,6 +269,10 @@ BUGS = (
     Bug(name="another person's result reused", within=300, patch=others_results_are_reused),
     Bug(name="reused result told to nobody", within=60, patch=reused_is_not_told),
     Bug(name="recent result not looked for", within=120, patch=recent_is_not_seen),
+    Bug(name="away and back not seen through v1", within=400, patch=away_and_back_is_not_seen),
+    Bug(name="note of v1 looked for by its application", within=120, patch=notes_of_v1_name_applications),
+    Bug(name="version of a note forgotten with the move to v3", within=500, patch=version_of_a_note_forgotten),
+    Bug(name="list by updated_at asked of v1", within=60, patch=v1_lists_as_v3),
     Bug(name="withdrawal without tombstone", within=600, patch=no_tombstone),
     Bug(name="each order to send an invite of its own", within=120, patch=sent_again),
     Bug(name="look-up skipped", within=40, patch=look_up_skipped),

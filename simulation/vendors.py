@@ -29,7 +29,7 @@ from trellis.common.contracts.identifiers import (
 from trellis.common.errors import TransientError, VendorAwayError
 from trellis.common.ledger.breakers import Breakers
 from trellis.common.ledger.budget import Use
-from trellis.greenhouse_actions.adapters.harvest import Connected, CredentialRejectedError
+from trellis.greenhouse_actions.adapters.harvest import V1, V3, Capabilities, Connected, CredentialRejectedError
 from trellis.greenhouse_actions.adapters.mint import REJECTED
 from trellis.greenhouse_actions.connection import Connection
 from trellis.greenhouse_actions.domain.outcomes import Answered, Cut, NeverLeft, Reply
@@ -82,14 +82,16 @@ def at_once(work: Coroutine[Any, Any, _T]) -> _T:
 class SimulatedHarvest:
     """One account's Greenhouse, as one process reaches it; see `Harvest`."""
 
-    def __init__(self, world: World, process: Process, account: AccountId, breakers: Breakers) -> None:
+    def __init__(
+        self, world: World, process: Process, account: AccountId, breakers: Breakers, capabilities: Capabilities
+    ) -> None:
         self._world = world
         self._process = process
         self._account = account
         self._breakers = breakers
         self._line = world.line(process.name, account, "greenhouse")
         self._twin = world.greenhouses[account]
-        self.capabilities = self._twin.capabilities
+        self.capabilities = capabilities
 
     async def _read(self, work: Coroutine[Any, Any, _T]) -> _T:
         try:
@@ -101,6 +103,7 @@ class SimulatedHarvest:
                 if self._account in self._world.rejected:
                     raise CredentialRejectedError(REJECTED)
                 await self._world.travel()
+                self._twin.capabilities = self.capabilities
                 found = at_once(work)
                 await self._process.step("Greenhouse's answer")
                 self._line.answered()
@@ -116,7 +119,8 @@ class SimulatedHarvest:
         """See `Harvest.changed`; the latest changes may not be in the list yet."""
         found = await self._read(self._twin.changed(field, window))
         shown_until = self._world.now() - timedelta(seconds=self._world.behind_seconds)
-        return [view for view in found if view.updated_at is not None and view.updated_at <= shown_until]
+        changes = [(view, view.updated_at or view.last_activity_at) for view in found]
+        return [view for view, at in changes if at is not None and at <= shown_until]
 
     async def current_stages(self, ids: Sequence[ApplicationId]) -> Mapping[ApplicationId, StageRow]:
         """See `Harvest.current_stages`."""
@@ -178,6 +182,8 @@ class SimulatedHarvest:
             return NeverLeft(reason="the application was read too long ago", wait=timedelta())
         if fate == "write 429":
             return Answered(status=429, retry_after=timedelta(seconds=3))
+        if fate == "fine" and self._world.also_lost(self._account):
+            fate = "answer lost"
         left_at = self._world.loop.time()
         if request.route is Route.MOVE:
             self._world.moves_left.add((self._account, ApplicationId(int(request.path.split("/")[2]))))
@@ -196,15 +202,18 @@ class SimulatedHarvest:
         except TimeoutError:
             return Cut(reason="no answer in time (simulated)")
         await self._process.step("Greenhouse's answer to a write")
+        if fate in ("answer lost", "500 after") and request.route is not Route.STANDING:
+            self._world.on_unanswered(self._account, _application_of(request), request.route)
         if fate == "answer lost":
             return Cut(reason="cut (simulated)")
         return Answered(status=500) if fate == "500 after" else reply
 
     def _carry_out(self, request: HarvestRequest, left_at: float) -> Reply:
+        self._twin.capabilities = self.capabilities
         reply = at_once(self._twin.send(request, leave_before=float("inf")))
         if isinstance(reply, Answered) and reply.status < 300 and request.route is not Route.STANDING:
             move = request.route is Route.MOVE
-            ident = ApplicationId(int(request.path.split("/")[2] if move else request.body["application_id"]))
+            ident = _application_of(request)
             detail = "" if move else str(request.body["body"]).rsplit("[ref ", 1)[-1]
             stage = StageId(int(request.body["from_stage_id"])) if move else None
             done = Done(
@@ -217,16 +226,26 @@ class SimulatedHarvest:
         return reply
 
 
+def _application_of(request: HarvestRequest) -> ApplicationId:
+    named = request.path.split("/")[2] if request.route is Route.MOVE else request.body["application_id"]
+    return ApplicationId(int(named))
+
+
 class SimulatedHarvests:
     """See `Harvests`."""
 
     def __init__(self, world: World, process: Process, breakers: Breakers) -> None:
         self._world = world
-        self._known = {account: SimulatedHarvest(world, process, account, breakers) for account in world.greenhouses}
+        self._known = {
+            (account, version): SimulatedHarvest(world, process, account, breakers, capabilities)
+            for account in world.greenhouses
+            for version, capabilities in (("v1", V1), ("v3", V3))
+        }
 
     async def of(self, account: AccountId, use: Use = Use.PEOPLE) -> Connected:
         """See `Harvests.of`."""
-        return Connected(connection=self._world.connections[account], harvest=self._known[account])
+        connection = self._world.connections[account]
+        return Connected(connection=connection, harvest=self._known[account, connection.api_version])
 
     async def remember_space(self, connection: Connection, space: FromSpace) -> None:
         """See `Harvests.remember_space`."""

@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
@@ -41,6 +42,7 @@ from trellis.common.contracts.identifiers import (
 from trellis.common.ledger.states import Occurrence, State
 from trellis.common.runtime.keyring import Keyring, NamedKey
 from trellis.greenhouse_actions.connection import Connection, ConnectionSettings
+from trellis.greenhouse_actions.domain.requests import Route
 
 ACCOUNTS = (AccountId("acme"), AccountId("globex"))
 KEEP_OFF = "No Trellis"
@@ -77,6 +79,7 @@ class World:
         tagged: When a tag that keeps Trellis off an application's candidate was put on and taken away.
         given_scores: When the person of an address was given which score, in the order in which it happened.
         merged: Applications whose candidate was merged into another.
+        through_v1: The account that is, or was, connected through Harvest v1; None is none.
         given_up: Effects that a person gave up, or tried to.
         accepts: How often a person said yes to an application's offered entry.
         accepted_at: When a person last did.
@@ -134,7 +137,11 @@ class World:
         self.organizations = {
             account: _organization(account, self.lists_pending, plan.reuse_seconds) for account in ACCOUNTS
         }
-        self.connections = {account: _connection(account, KEEP_OFF if plan.tags else None) for account in ACCOUNTS}
+        self.through_v1 = None if plan.through_v1 is None else AccountId(plan.through_v1)
+        self.connections = {
+            account: _connection(account, "v1" if account == plan.through_v1 else "v3", KEEP_OFF if plan.tags else None)
+            for account in ACCOUNTS
+        }
         for twin in self.coderbytes.values():
             twin.add_assessment(TEST)
             twin.add_assessment(OTHER_TEST)
@@ -155,6 +162,8 @@ class World:
         self.on_invited: Callable[[AccountId, str], None] = lambda account, address: None
         self.on_cleared: Callable[[AccountId, ApplicationId], None] = lambda account, application: None
         self.on_reported: Callable[[AccountId, str], float] = lambda account, address: 0.0
+        self.on_unanswered: Callable[[AccountId, ApplicationId, Route], None] = lambda account, application, route: None
+        self.also_lost: Callable[[AccountId], bool] = lambda account: False
         self.on_moved: Callable[[AccountId, ApplicationId], None] = lambda account, application: None
         self.uninvited: dict[tuple[AccountId, str], ApplicationId] = {}
         self.changes: dict[tuple[AccountId, ApplicationId], list[tuple[float, StageId | None, bool]]] = {}
@@ -231,6 +240,15 @@ class World:
     def message_count(self) -> int:
         """How many messages were under way, repeats not counted."""
         return self.webhooks + sum(len(memory.table("outbox")) for memory in self.memories.values())
+
+    def move_to_v3(self, account: AccountId) -> None:
+        """Let *account* be connected through Harvest v3 from now on."""
+        known = self.connections[account]
+        if not known.is_v1:
+            return
+        fresh = _connection(account, "v3", known.settings.keep_off_tag)
+        self.connections[account] = replace(fresh, revision=known.revision + 1)
+        self.tell("{}: is connected through Harvest v3 from now on", account)
 
     # -- what the vendors did for us
 
@@ -338,7 +356,7 @@ def _organization(account: AccountId, lists_pending: bool, reuse_seconds: float 
 
 
 @cache
-def _connection(account: AccountId, keep_off: str | None) -> Connection:
+def _connection(account: AccountId, version: str, keep_off: str | None) -> Connection:
     often: dict[str, object] = {
         "reconcile.interval": 20,
         "reconcile.overlap": BEHIND_SECONDS + 2,
@@ -351,11 +369,12 @@ def _connection(account: AccountId, keep_off: str | None) -> Connection:
     )
     return Connection(
         account=account,
-        api_version="v3",
-        base_url="https://harvest.example/v3",
-        token_url="https://auth.example/token",  # noqa: S106 - an address
-        client_id="c",
-        client_secret="s",  # noqa: S106 - of a twin
+        api_version=version,
+        base_url=f"https://harvest.example/{version}",
+        token_url="https://auth.example/token" if version == "v3" else "",
+        client_id="c" if version == "v3" else "",
+        client_secret="s" if version == "v3" else "",
+        api_key="k" if version == "v1" else "",
         service_user_id=SERVICE_USER,
         settings=settings,
     )
