@@ -55,6 +55,7 @@ def test_without_key_or_answer_nothing_else_is_told_but_brakes() -> None:
     on = ("brake-on", "connection coderbyte")
     assert told(opens=False, **more) == [("credential-unreadable", "coderbyte"), on]
     assert told(away="cut", **more) == [("vendor-away", "coderbyte"), on]
+    assert told(held_until=NOW, **more) == [("breaker-open", "coderbyte"), on]
     assert told(rejected=True, **more) == [("credential-rejected", "coderbyte"), on]
 
 

@@ -58,6 +58,15 @@ def test_a_whole_connection_has_no_fault() -> None:
     assert told() == []
 
 
+def test_a_vendor_that_is_asked_nothing_is_named_unless_the_look_found_it_away() -> None:
+    until = NOW + timedelta(minutes=4)
+    (finding,) = of_connection(seen(held_until=until))
+    assert (finding.check, finding.subject) == ("breaker-open", "greenhouse")
+    assert "asked nothing until 12:04:00 UTC" in finding.fault
+    assert told(held_until=until, signed=Signed(away="cut")) == [("vendor-away", "greenhouse")]
+    assert told(held_until=until, user=UserSeen(active=False, site_admin=True))[-1] == ("breaker-open", "greenhouse")
+
+
 @pytest.mark.parametrize("name", PERMISSIONS)
 def test_each_missing_permission_is_told_by_name_with_its_own_meaning(name: str) -> None:
     (finding,) = of_connection(seen(permissions=frozenset(PERMISSIONS) - {name}))

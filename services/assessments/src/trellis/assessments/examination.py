@@ -83,6 +83,9 @@ class Examination:
         return diagnosis.of_connection(await self._asked(seen, organization))
 
     async def _asked(self, seen: Seen, organization: Organization) -> Seen:
+        held_until = self._gateway.held_until(organization)
+        if held_until is not None:
+            return replace(seen, held_until=held_until)
         until = time.monotonic() + LOOK_SECONDS
         wait = await self._gateway.spend(organization, until=until, use=Use.BACKGROUND)
         if wait is not None:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
 from trellis.assessments.adapters.coderbyte import Coderbyte, CredentialError, Organization, RawReport
@@ -129,6 +129,10 @@ class Gateway:
         return found
 
     # -- the invite
+
+    def held_until(self, organization: Organization) -> datetime | None:
+        """Return until when Coderbyte is asked nothing, since it does not answer; None when it may be asked."""
+        return self._breakers.held_until(organization.account)
 
     def takes_writes(self, organization: Organization) -> bool:
         """Whether an invite may leave now; while it may not, only a reading shows that Coderbyte is back."""

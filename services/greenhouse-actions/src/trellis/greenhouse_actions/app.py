@@ -147,6 +147,7 @@ def _build(kit: Kit, settings: GreenhouseActionsSettings) -> Parts:
         reconciliations=reconciliations,
         standings=standings,
         brakes=brakes,
+        breakers=breakers,
         part=Part(
             NAME,
             settings.broker_url.get_secret_value(),

@@ -10,6 +10,7 @@ from trellis.common.contracts.findings import INSTALLATION, Finding
 from trellis.common.contracts.identifiers import AccountId
 from trellis.common.contracts.workflows import WorkflowDocument
 from trellis.common.ledger.brakes import Brakes
+from trellis.common.ledger.breakers import Breakers
 from trellis.common.runtime.clock import Clock
 from trellis.common.setup import connections
 from trellis.common.setup.connections import PauseSeen
@@ -38,6 +39,7 @@ class Examination:
         reconciliations: How far each account is.
         standings: Whether it is refused to show how applications stand.
         brakes: The brakes that are on.
+        breakers: Which connections are asked nothing now.
         part: The service's way to the broker.
         clock: Tells how long ago something was.
     """
@@ -52,6 +54,7 @@ class Examination:
         reconciliations: Reconciliations,
         standings: Standings,
         brakes: Brakes,
+        breakers: Breakers,
         part: Part,
         clock: Clock,
     ) -> None:
@@ -62,6 +65,7 @@ class Examination:
         self._reconciliations = reconciliations
         self._standings = standings
         self._brakes = brakes
+        self._breakers = breakers
         self._part = part
         self._clock = clock
 
@@ -96,6 +100,7 @@ class Examination:
             progress=await self._progress(connection),
             brakes=await self._brakes.on(account),
             not_shown=await self._not_shown(connection),
+            held_until=self._breakers.held_until(account),
         )
         if not seen.opens or connection.api_version != "v3":
             return seen  # a v1 key tells its permissions only by refusing: pauses say what it lacks

@@ -6,7 +6,7 @@ import random
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
@@ -108,6 +108,13 @@ class Breakers:
         breaker = self._of(account)
         seconds = machine.seconds_left(breaker, time.monotonic()) if breaker.phase is Phase.OPEN else 0.0
         return max(timedelta(seconds=seconds), LEAST_WAIT)
+
+    def held_until(self, account: AccountId) -> datetime | None:
+        """Return until when nothing of *account* is asked, as this process knows its vendor; None when something may be."""
+        breaker, now = self._of(account), time.monotonic()
+        if machine.admitted(breaker, now) is not None:
+            return None
+        return utc_now() + timedelta(seconds=machine.seconds_left(breaker, now))
 
     def reason(self, account: AccountId) -> str:
         """Return, for people, why its work waits, and until when."""

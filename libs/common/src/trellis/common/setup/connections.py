@@ -71,6 +71,24 @@ def away(vendor: str, reason: str) -> Finding:
     )
 
 
+def held_back(vendor: str, until: datetime | None) -> list[Finding]:
+    """Return that nothing is asked of *vendor* until *until*, since it did not answer several times in a row."""
+    if until is None:
+        return []
+    name = _NAMES[vendor]
+    return [
+        Finding(
+            check="breaker-open",
+            subject=vendor,
+            fault=f"{name} gave no answer, or a server's error, several times in a row, and is asked nothing until "
+            f"{until:%H:%M:%S} UTC",
+            meaning=f"{meaning(vendor)} until one reading is answered, and goes out little by little then",
+            remedy=f"none is needed when {name} is back: it is tried at least every five minutes; if that does not end it, "
+            "mend base_url, the name server, the way out or the proxy's certificate",
+        )
+    ]
+
+
 def skewed(vendor: str, skew: timedelta | None) -> list[Finding]:
     """Return what is wrong when our clock is *skew* ahead of the vendor's."""
     if skew is None or abs(skew) <= SKEW:

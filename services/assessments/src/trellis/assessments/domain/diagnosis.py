@@ -30,6 +30,7 @@ class Seen:
     Attributes:
         opens: Whether the API key could be opened.
         away: Why Coderbyte gave no readable answer; empty when it did.
+        held_until: Until when it is asked nothing, because it did not answer before; None when it was asked.
         rejected: Whether it rejects the key.
         assessments: Those of the organization; None when they were not read.
         named: Assessments that workflows name, each with the first rule that does.
@@ -39,6 +40,7 @@ class Seen:
     now: datetime
     opens: bool = True
     away: str = ""
+    held_until: datetime | None = None
     rejected: bool = False
     assessments: Sequence[Assessment] | None = None
     named: Mapping[AssessmentId, str] = field(default_factory=dict)
@@ -84,6 +86,8 @@ def _of_key(seen: Seen) -> list[Finding]:
         return [connections.unreadable(VENDOR, "assessments")]
     if seen.away:
         return [connections.away(VENDOR, seen.away)]
+    if seen.held_until is not None:
+        return connections.held_back(VENDOR, seen.held_until)
     if not seen.rejected:
         return []
     return [

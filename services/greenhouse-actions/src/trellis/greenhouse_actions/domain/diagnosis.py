@@ -115,6 +115,7 @@ class Seen:
         stages: All stages of the jobs that matter; None when they were not read whole.
         remembered: Which stages bore the names of workflows before.
         skew: How far our clock is ahead of Greenhouse's.
+        held_until: Until when the services ask it nothing, because it did not answer before; None when they do.
     """
 
     account: str
@@ -138,6 +139,7 @@ class Seen:
     progress: ProgressSeen | None = None
     brakes: Sequence[Brake] = ()
     not_shown: NotAllowed | None = None
+    held_until: datetime | None = None
 
 
 def of_connection(seen: Seen) -> list[Finding]:
@@ -151,6 +153,8 @@ def of_connection(seen: Seen) -> list[Finding]:
         found += connections.skewed(VENDOR, seen.skew)
         if not found:
             found = connections.paused(VENDOR, seen.pause) or [*_of_progress(seen), *_of_standing(seen)]
+    if not seen.signed.away:  # the look itself was answered, or asks nothing of a v1 key
+        found += connections.held_back(VENDOR, seen.held_until)
     return found + connections.braked(seen.account, seen.brakes, seen.now)
 
 
