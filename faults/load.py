@@ -50,6 +50,8 @@ _ENDINGS = (
     *("moved", "rejected", "raced", "early", "regretted", "back"),
     *("sent", "withdrawn", "excused", "attached", "anonymised", "erased"),
 )
+_KNOWN_SECONDS = 2.5
+"""After so long every replica knows of a new webhook secret; nobody types one into a form sooner."""
 _TO_BE_ERASED = "quixotine-"
 """What the names begin with of whoever is erased, so that they can be looked for in the tables."""
 _HOOK_FAULTS: tuple[Json, ...] = (
@@ -231,7 +233,7 @@ class Tenant(Sandbox):
         """Have a new webhook secret made beside the old one, and type it into Greenhouse's forms."""
         secret = await self.by_hand.rotate()
         if secret is not None:
-            await asyncio.sleep(self._dice.uniform(0, 5))
+            await asyncio.sleep(_KNOWN_SECONDS + self._dice.uniform(0, 5))
             await self._does("rotate_webhook_secret", secret=secret)
             self._rotated_at = datetime.now(UTC)
 
