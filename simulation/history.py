@@ -13,9 +13,11 @@ from simulation.by_hand import act_by_hand
 from simulation.coverage import Met
 from simulation.erasing import erase_people
 from simulation.loop import DeadlockError, SeededLoop
+from simulation.oracle_of_poison import poison
 from simulation.patching import installed
 from simulation.people import People
 from simulation.plan import Outage, Plan, draw_plan
+from simulation.poison import see_to_parked, send_poison
 from simulation.process import Process
 from simulation.reusing import apply_again
 from simulation.reviewing import review_while_read
@@ -142,6 +144,9 @@ class _History:
             self.people.start(erase_people(world, self.people, self.plan.seed))
         if self.plan.through_v1 is not None:
             self.people.start(live_with_versions(world, self.people, self.plan))
+        if self.plan.poisons:
+            self.people.start(send_poison(world, self.plan.seed))
+            self.people.start(see_to_parked(world, self.plan.seed, lambda: not list(poison(world))))
         if self.plan.tags:
             self.people.start(tag_people(world, self.plan.seed))
         if self.plan.reuse_seconds is not None:

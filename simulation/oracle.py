@@ -13,14 +13,17 @@ from typing import TYPE_CHECKING, Any
 from simulation.oracle_of_finding import finding
 from simulation.oracle_of_orders import orders
 from simulation.oracle_of_people import people
+from simulation.oracle_of_poison import poison
 from simulation.oracle_of_results import results
 from simulation.oracle_of_reuse import reuse
 from simulation.oracle_of_tags import tags
 from simulation.oracle_reading import log_of, seconds
+from simulation.poison import parked_rows
 from trellis.common.contracts.commands import BY_HAND
-from trellis.common.contracts.envelope import decode
+from trellis.common.contracts.envelope import encode
 from trellis.common.contracts.facts import ApplicationStatus
 from trellis.common.contracts.identifiers import note_marker, stream_id
+from trellis.common.dead_letters.letters import State as Letter
 from trellis.common.ledger.states import FINAL, State
 from trellis.common.store.inbox import keys_of
 from trellis.workflow.domain import events as e
@@ -55,6 +58,7 @@ def judge(world: World) -> list[str]:
         *results(world),
         *reuse(world),
         *tags(world),
+        *poison(world),
         *orders(world),
         *_nothing_kept(world),
         *world.lines.broken(),
@@ -66,13 +70,12 @@ def _nothing_lost(world: World) -> Iterator[str]:
         "workflow.inbound": world.memories["workflow"].table("inbox"),
         "assessments.inbound": world.memories["assessments"].table("inbox"),
     }
-    dead = {
-        decode(item.body).id for queue in world.broker.queues.values() if "dead" in queue.name for item in queue.ready
-    }
+    dead = {item.body for queue in world.broker.queues.values() if "dead" in queue.name for item in queue.ready}
+    dead |= {row["death"].body for row in parked_rows(world) if row["state"] is not Letter.REDRIVEN}
     for envelope in world.accepted:
         for queue in world.broker.routed.get(envelope.routing_key, []):
             inbox = known.get(queue)
-            if inbox is None or envelope.id in dead:
+            if inbox is None or encode(envelope) in dead:
                 continue
             if not any((envelope.accountid, key) in inbox for key in keys_of(envelope)):
                 yield f"P2: {envelope.type} {envelope.id} was accepted and never reached {queue}"
@@ -153,7 +156,7 @@ def _nothing_silent(world: World) -> Iterator[str]:
             yield f"progress: {waiting} messages wait in {queue.name}"
         elif waiting:
             reasons = {str(item.headers.get("x-reason", "delivered too often")) for item in queue.ready}
-            yield f"progress: {waiting} messages lie in {queue.name}: {sorted(reasons)}"
+            yield f"P5: {waiting} messages lie in {queue.name}, in no list: {sorted(reasons)}"
     requested = (e.InviteRequested, e.NoteRequested, e.MoveRequested)
     settled = set()
     asked = {}

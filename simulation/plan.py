@@ -37,6 +37,8 @@ REUSES = 0.2
 """Part of the histories in which people apply again and recent results are reused; likewise."""
 REUSED_SECONDS = (60.0, 2000.0)
 """How old a result may be to be reused: now and then too old, and never."""
+POISONS = 0.12
+"""Part of the histories in which messages come that cannot be handled; likewise."""
 LARGE = 0.06
 """Part of the histories that are large."""
 LEAST_MESSAGES = 20
@@ -113,6 +115,7 @@ class Plan:
         through_v1: The account that is connected through Harvest v1; None is none.
         to_v3_at: When it moves to v3, if it does not at the first lost answer; None is never.
         tags: Recruiters keep Trellis off people by a tag.
+        poisons: Messages come that cannot be handled, and a person sees to what is parked of them.
         reuse_seconds: How old a result may be to be taken instead of an invite; None takes none, and nobody applies again.
         behind_seconds: How late Greenhouse's lists show a change.
         least_messages: People act a little more until so many messages were under way.
@@ -133,6 +136,7 @@ class Plan:
     through_v1: str | None = None
     to_v3_at: float | None = None
     tags: bool = False
+    poisons: bool = False
     reuse_seconds: float | None = None
     reviews: bool = False
     slips: bool = False
@@ -175,6 +179,7 @@ def draw_plan(seed: int) -> Plan:
         plan,
         outages=(*plan.outages, *_vendors_away(seed, plan.lives)),
         tags=random.Random(f"{seed} tags").random() < TAGS,  # noqa: S311 - as above
+        poisons=random.Random(f"{seed} poisons").random() < POISONS,  # noqa: S311 - as above
         reuse_seconds=again.choice(REUSED_SECONDS) if again.random() < REUSES else None,
     )
 

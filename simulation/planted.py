@@ -46,6 +46,7 @@ from simulation.planted_ledger import (
     write_as_probe,
 )
 from simulation.planted_orders import no_tombstone, sent_again
+from simulation.planted_poison import letter_acknowledged_first, put_back_after_commit
 from simulation.planted_results import signal_lost_while_reading
 from simulation.planted_settings import (
     any_tag_keeps_off,
@@ -273,6 +274,8 @@ BUGS = (
     Bug(name="note of v1 looked for by its application", within=120, patch=notes_of_v1_name_applications),
     Bug(name="version of a note forgotten with the move to v3", within=500, patch=version_of_a_note_forgotten),
     Bug(name="list by updated_at asked of v1", within=60, patch=v1_lists_as_v3),
+    Bug(name="dead letter acknowledged before its row is committed", within=120, patch=letter_acknowledged_first),
+    Bug(name="message put back after the redrive is committed", within=120, patch=put_back_after_commit),
     Bug(name="withdrawal without tombstone", within=600, patch=no_tombstone),
     Bug(name="each order to send an invite of its own", within=120, patch=sent_again),
     Bug(name="look-up skipped", within=40, patch=look_up_skipped),

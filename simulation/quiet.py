@@ -34,7 +34,10 @@ def is_quiet(world: World) -> bool:
             for row in memory.table("standing").values()
         )
         and not any(row["state"] in _OPEN for memory in memories for row in memory.table("intent").values())
-        and not any((queue.ready or queue.unacked) and not queue.is_dead for queue in world.broker.queues.values())
+        and not any(
+            (queue.ready or queue.unacked) and (world.poisons or not queue.is_dead)
+            for queue in world.broker.queues.values()
+        )
         and not _is_result_awaited(world)
         and not (world.reconciles and _is_compared_late(world))
     )

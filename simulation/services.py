@@ -13,6 +13,8 @@ from uuid import UUID
 
 from aiohttp import web
 
+from simulation.metrics import METRICS
+from simulation.poison import sickened, taking
 from simulation.process import KilledError, Process
 from simulation.twins import assessments as at
 from simulation.twins import greenhouse_actions as gt
@@ -44,7 +46,6 @@ from trellis.common.ledger.breakers import Breakers
 from trellis.common.ledger.effects import Intent
 from trellis.common.ledger.runner import Runner
 from trellis.common.runtime.clock import SystemClock
-from trellis.common.runtime.metrics import Metrics
 from trellis.common.store.outbox import Relay
 from trellis.greenhouse_actions.adapters.measures import Measures
 from trellis.greenhouse_actions.display import Display
@@ -97,33 +98,6 @@ class Running:
             wake()
 
 
-class NoMetric:
-    """Counts nothing."""
-
-    def labels(self, *_: object) -> NoMetric:
-        """Return itself."""
-        return self
-
-    def nothing(self, *_: object) -> None:
-        """Do nothing."""
-
-    inc = set = observe = clear = nothing
-
-
-class NoMetrics:
-    """Makes metrics that count nothing."""
-
-    def make(self, *_: object, **__: object) -> NoMetric:
-        """Return one."""
-        return _NO_METRIC
-
-    counter = gauge = histogram = make
-
-
-_NO_METRIC = NoMetric()
-_METRICS = cast(Metrics, NoMetrics())
-
-
 def start_service(world: World, service: str, process: Process) -> Running:
     """Start *process* as one of *service*."""
     return _BUILDERS[service](world, process)
@@ -149,10 +123,11 @@ def _go(process: Process, *works: Callable[[], Coroutine[Any, Any, Any]]) -> Non
 def _workflow(world: World, process: Process) -> Running:
     link, publisher = _kit(world, "workflow", process)
     store = MemoryStore(world.memories["workflow"], process, definition(world.settle_seconds))
-    relay = Relay(store.outbox, publisher, _METRICS)
-    handler = WorkflowHandler(store, relay, _METRICS)
-    timers, woken = Timers(store, handler, _METRICS), asyncio.Event()
-    consumer = Consumer(cast(Any, link), publisher, WORKFLOW, handler.handle_batch, _METRICS, batch_size=20)
+    relay = Relay(store.outbox, publisher, METRICS)
+    handler = WorkflowHandler(store, relay, METRICS)
+    timers, woken = Timers(store, handler, METRICS), asyncio.Event()
+    handle = sickened(world, process, WORKFLOW, handler.handle_batch)
+    consumer = Consumer(cast(Any, link), publisher, WORKFLOW, handle, METRICS, batch_size=20)
 
     async def fire() -> None:
         while True:
@@ -164,7 +139,7 @@ def _workflow(world: World, process: Process) -> Running:
             await woken.wait()
             woken.clear()
 
-    _go(process, consumer.run, relay.run, fire)
+    _go(process, consumer.run, relay.run, fire, *taking(world, link, publisher, WORKFLOW, store))
     return Running("workflow", process, link, {"relay": relay.wake, "timers": woken.set})
 
 
@@ -191,17 +166,17 @@ def _assessments(world: World, process: Process) -> Running:
     results = ResultPublisher(
         database=session, ledger=ledger, invites=at.MemoryInvites(), results=at.MemoryResults(session)
     )
-    signals, relay = at.MemorySignals(), Relay(session.outbox, publisher, _METRICS)
-    breakers = Breakers("coderbyte", _METRICS)
-    gateway = Gateway(SimulatedCoderbyte(world, process), SimulatedBudgets(world), _METRICS, breakers)
+    signals, relay = at.MemorySignals(), Relay(session.outbox, publisher, METRICS)
+    breakers = Breakers("coderbyte", METRICS)
+    gateway = Gateway(SimulatedCoderbyte(world, process), SimulatedBudgets(world), METRICS, breakers)
     keyring = world.keyring
     effect = InviteEffect(
         session, ledger, gateway, SimulatedGatekeeper(world, process), connections, results, keyring, SystemClock(),
         request_seconds=REQUEST_SECONDS,
     )  # fmt: skip
-    runner = Runner(ledger, [effect], relay, _METRICS, breakers=breakers, lease=LEASE)
+    runner = Runner(ledger, [effect], relay, METRICS, breakers=breakers, lease=LEASE)
     reports = Reports(
-        session, ledger, gateway, Baseline(gateway, keyring), connections, results, signals, _Bodies(world, process), relay, _METRICS, SystemClock(),
+        session, ledger, gateway, Baseline(gateway, keyring), connections, results, signals, _Bodies(world, process), relay, METRICS, SystemClock(),
         tick_seconds=1e7,
     )  # fmt: skip
     handler = AssessmentsHandler(
@@ -214,10 +189,12 @@ def _assessments(world: World, process: Process) -> Running:
         runner,
         reports,
         relay,
-        _METRICS,
+        METRICS,
     )
-    consumer = Consumer(cast(Any, link), publisher, ASSESSMENTS, handler.handle_batch, _METRICS, batch_size=20)
-    _go(process, consumer.run, runner.run, reports.run, relay.run)
+    handle = sickened(world, process, ASSESSMENTS, handler.handle_batch)
+    consumer = Consumer(cast(Any, link), publisher, ASSESSMENTS, handle, METRICS, batch_size=20)
+    taken = taking(world, link, publisher, ASSESSMENTS, session)
+    _go(process, consumer.run, runner.run, reports.run, relay.run, *taken)
     wakes = {"runner": runner.wake, "reports": reports.wake, "relay": relay.wake}
     return Running("assessments", process, link, wakes)
 
@@ -226,16 +203,16 @@ def _greenhouse_actions(world: World, process: Process) -> Running:
     link, publisher = _kit(world, "greenhouse-actions", process)
     session = Session(world.memories["greenhouse-actions"], process)
     ledger, known = MemoryLedger(session, ACTIONS_SOURCE), gt.MemoryKnown(session)
-    breakers = Breakers("greenhouse", _METRICS)
+    breakers = Breakers("greenhouse", METRICS)
     pauses, harvests = gt.MemoryPauses(session, ledger), SimulatedHarvests(world, process, breakers)
-    relay = Relay(session.outbox, publisher, _METRICS)
+    relay = Relay(session.outbox, publisher, METRICS)
     reader = Reader()
     notes = NoteEffect(
         harvests, gt.MemoryMoves(session), gt.MemoryCandidates(session), SimulatedLinks(world, process), pauses, reader,
         request_seconds=REQUEST_SECONDS,
     )  # fmt: skip
     moves = MoveEffect(harvests, gt.MemoryStages(session), pauses, reader, request_seconds=REQUEST_SECONDS)
-    runner = Runner(ledger, [notes, moves], relay, _METRICS, breakers=breakers, lease=LEASE)
+    runner = Runner(ledger, [notes, moves], relay, METRICS, breakers=breakers, lease=LEASE)
     observer = Observer(known, harvests, pauses, relay, SystemClock())
     standings = MemoryStandings(
         session, ledger, lambda account: timedelta(seconds=world.connections[account].settings.standing_delay),
@@ -243,9 +220,9 @@ def _greenhouse_actions(world: World, process: Process) -> Running:
     )  # fmt: skip
     display = Display(standings, harvests, runner, SystemClock())
     handler = ActionsHandler(session, ledger, known, standings, runner, observer, relay)
-    consumer = Consumer(cast(Any, link), publisher, GREENHOUSE_ACTIONS, handler.handle, _METRICS, batch_size=20)
+    consumer = Consumer(cast(Any, link), publisher, GREENHOUSE_ACTIONS, handler.handle, METRICS, batch_size=20)
     stored = gt.MemoryReconciliations(session, world.connections)
-    reconciler, woken = Reconciler(stored, harvests, pauses, relay, Measures(_METRICS)), asyncio.Event()
+    reconciler, woken = Reconciler(stored, harvests, pauses, relay, Measures(METRICS)), asyncio.Event()
 
     async def reconcile() -> None:
         while world.reconciles:
@@ -258,7 +235,8 @@ def _greenhouse_actions(world: World, process: Process) -> Running:
             await woken.wait()
             woken.clear()
 
-    _go(process, consumer.run, runner.run, relay.run, observer.run, display.run, reconcile)
+    taken = taking(world, link, publisher, GREENHOUSE_ACTIONS, session)
+    _go(process, consumer.run, runner.run, relay.run, observer.run, display.run, reconcile, *taken)
     invites = Invites(harvests, pauses, pauses)
     wakes = {
         "runner": runner.wake, "observer": observer.wake, "relay": relay.wake, "reconciler": woken.set,
@@ -274,17 +252,17 @@ def _ingest(world: World, process: Process) -> Running:
     endpoints = Endpoints(it.MemoryEndpoints(session), cache_seconds=30.0, wait_seconds=0.5, monotonic=time.monotonic)
     outlet = Outlet(
         publisher, spool, confirm_seconds=0.5, bypass_after_count=3, bypass_seconds=5.0, monotonic=time.monotonic,
-        metrics=_METRICS,
+        metrics=METRICS,
     )  # fmt: skip
     bodies = it.MemoryBodies(session, keep=timedelta(days=30), wait_seconds=1.0)
     erasures = Erasures(session, bodies)
-    consumer = Consumer(cast(Any, link), publisher, INGEST, erasures.handle_batch, _METRICS)
+    consumer = Consumer(cast(Any, link), publisher, INGEST, erasures.handle_batch, METRICS)
     receiver = Receiver(
         endpoints=endpoints, outlet=outlet, bodies=bodies, keyring=world.keyring,
         clock=SystemClock(), limits=Limits(body_bytes=10**6, read_seconds=10.0, in_flight=100),
         recorder=cast(Any, recorder), note_use=lambda endpoint, secret, at: None, note_refusal=lambda endpoint, reason, at: None,
     )  # fmt: skip
-    drain, woken = Drain(spool, publisher, _METRICS), asyncio.Event()
+    drain, woken = Drain(spool, publisher, METRICS), asyncio.Event()
 
     async def drain_spool() -> None:
         while True:
@@ -301,8 +279,9 @@ def _ingest(world: World, process: Process) -> Running:
         response = await receiver.receive_webhook(request, vendor)
         return response, recorder.fact
 
-    _go(process, drain_spool, consumer.run)
-    return Running("ingest", process, link, {"drain": woken.set}, receive=receive)
+    relay, taken = Relay(session.outbox, publisher, METRICS), taking(world, link, publisher, INGEST, session)
+    _go(process, drain_spool, consumer.run, *taken, *((relay.run,) if taken else ()))
+    return Running("ingest", process, link, {"drain": woken.set, "relay": relay.wake}, receive=receive)
 
 
 _BUILDERS = {

@@ -102,7 +102,7 @@ def _cuts(plan: Plan) -> Iterator[Cut]:
     for life in plan.lives:
         for act in life.acts:
             yield _instead(life, replace(life, acts=tuple(other for other in life.acts if other is not act)))
-    yield lambda plan: replace(plan, by_hand=False, erases=False, tags=False, reuse_seconds=None)
+    yield lambda plan: replace(plan, by_hand=False, erases=False, tags=False, poisons=False, reuse_seconds=None)
     yield lambda plan: replace(plan, through_v1=None, to_v3_at=None)
     yield lambda plan: replace(plan, settle_seconds=0)
     yield lambda plan: replace(plan, sluggish=False)

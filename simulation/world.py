@@ -20,6 +20,7 @@ from simulation.coverage import FAULTS, Coverage, transition
 from simulation.lines import Lines
 from simulation.patching import EPOCH
 from simulation.plan import ACT_WITHIN_SECONDS, BEHIND_SECONDS, SERVICES, Plan
+from simulation.poison import Poison
 from simulation.process import Process
 from simulation.services import Running, definition, start_service
 from simulation.twins.broker import Broker
@@ -90,6 +91,8 @@ class World:
         erased: Those of them whose person was deleted or anonymised since.
         erased_by_hand: Candidates of whom a person ordered that nothing is kept.
         anonymized: Applications whose candidate was anonymised or erased by hand: their invites are given up.
+        poisons: Messages come that cannot be handled.
+        poison: Those that did.
         reviewed: The score that a reviewer gave last, of addresses whose webhook of it got through.
         story: What happened: when, a format and what goes into it.
         coverage: What was met.
@@ -128,6 +131,7 @@ class World:
         self.anonymized: set[tuple[AccountId, ApplicationId]] = set()
         self.reviewed: dict[tuple[AccountId, str], int] = {}
         self.reconciles = plan.reconciles
+        self.poisons, self.poison = plan.poisons, Poison()
         self.behind_seconds = plan.behind_seconds
         self.lists_pending = plan.lists_pending
         self.sluggish = plan.sluggish

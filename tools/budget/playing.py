@@ -13,9 +13,9 @@ from typing import Any, Final, cast
 from uuid import uuid4
 
 from simulation.loop import SeededLoop
+from simulation.metrics import NoMetrics
 from simulation.patching import EPOCH, installed
 from simulation.process import Process
-from simulation.services import NoMetrics
 from simulation.twins import greenhouse_actions as gt
 from simulation.twins.budget import MemoryBudget
 from simulation.twins.ledger import MemoryLedger

@@ -12,9 +12,9 @@ from uuid import uuid4
 
 import pytest
 from simulation.loop import SeededLoop
+from simulation.metrics import NoMetrics
 from simulation.patching import EPOCH, installed
 from simulation.process import Process
-from simulation.services import NoMetrics
 from simulation.twins.ledger import MemoryLedger
 from simulation.twins.memory import Memory, Session
 from tests.fakes.effects import ScriptedEffect, note_command
