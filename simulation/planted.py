@@ -286,7 +286,7 @@ BUGS = (
     Bug(name="outbox row after commit", within=60, patch=_outbox_after_commit),
     Bug(name="outbox row marked before it is published", within=40, patch=_marked_before_published),
     Bug(name="timer removed before it is told", within=120, patch=_timer_removed_first),
-    Bug(name="pre-check cached", within=60, patch=check_cached),
+    Bug(name="pre-check cached", within=120, patch=check_cached),
     Bug(name="age of the reading not looked at", within=120, patch=old_readings_do),
     Bug(name="late webhook made current", within=40, patch=_late_is_current),
     Bug(name="deadline shorter than the request", within=400, patch=short_deadline),
