@@ -67,7 +67,7 @@ def _spooled(row: Row) -> datetime | None:
 
 
 KINDS = (
-    Kind("runner", "intent", _intent, ("brake", "pause")),
+    Kind("runner", "intent", _intent, ("brake", "pause", "epoch")),
     Kind("relay", "outbox", _unsent),
     Kind("reports", "invite", lambda row: _later(row, "poll_at")),
     Kind("observer", "observation", lambda row: _later(row, "due_at")),

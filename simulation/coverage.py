@@ -67,7 +67,9 @@ EXCEPTED: Final[dict[str, str]] = {
     "parked + mended": "rare: an address is added to a person who had none, while the invite waits for it",
     "candidate.erased": "nobody in a history erases by hand",
     **dict.fromkeys([f"{state} + withdrawn" for state in ("attempting", "unknown", "in_doubt", "parked")], _PERSON),
-    **dict.fromkeys(("waiting + restored", "parked + restored"), "no database of a history is restored"),
+    **dict.fromkeys(
+        ("waiting + restored", "parked + restored"), "rare: it waits or is parked when the databases are put back"
+    ),
 }
 """What some hundred histories need not meet, with the reason."""
 

@@ -19,6 +19,7 @@ from simulation.people import People
 from simulation.plan import Outage, Plan, draw_plan
 from simulation.poison import see_to_parked, send_poison
 from simulation.process import Process
+from simulation.restoring import restore_databases
 from simulation.reusing import apply_again
 from simulation.reviewing import review_while_read
 from simulation.slips import slip_now_and_then
@@ -142,6 +143,8 @@ class _History:
             review_while_read(world, self.people, self.plan.seed)
         if self.plan.erases:
             self.people.start(erase_people(world, self.people, self.plan.seed))
+        if self.plan.backup_at is not None:
+            self.people.start(restore_databases(world, self.people, self.plan))
         if self.plan.through_v1 is not None:
             self.people.start(live_with_versions(world, self.people, self.plan))
         if self.plan.poisons:
@@ -152,16 +155,7 @@ class _History:
         if self.plan.reuse_seconds is not None:
             self.people.start(apply_again(world, self.people, self.plan.seed))
         await asyncio.sleep(self.plan.faulty_seconds)
-        world.faulty = False
-        world.broker.come_back()
-        world.rejected.clear()
-        world.lines.away.clear()
-        world.untold.clear()
-        for greenhouse in world.greenhouses.values():
-            greenhouse.is_blind = False
-        for memory in world.memories.values():
-            memory.away = False
-        world.tell("--- from here on nothing fails any more ---")
+        world.calm()
         ends, wait = world.loop.time() + KIND_SECONDS, 1.0
         while not (self.people.are_done and quiet.is_quiet(world)) and world.loop.time() < ends:
             await asyncio.sleep(wait)

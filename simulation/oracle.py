@@ -14,6 +14,7 @@ from simulation.oracle_of_finding import finding
 from simulation.oracle_of_orders import orders
 from simulation.oracle_of_people import people
 from simulation.oracle_of_poison import poison
+from simulation.oracle_of_restores import restores, under_way_then
 from simulation.oracle_of_results import results
 from simulation.oracle_of_reuse import reuse
 from simulation.oracle_of_tags import tags
@@ -59,6 +60,7 @@ def judge(world: World) -> list[str]:
         *reuse(world),
         *tags(world),
         *poison(world),
+        *restores(world),
         *orders(world),
         *_nothing_kept(world),
         *world.lines.broken(),
@@ -97,16 +99,15 @@ def _one_effect(world: World) -> Iterator[str]:
         if count > 1:
             yield f"P3: the note {marker} of {account} was written {count} times"
     moves = Counter((done.account, done.application) for done in world.done if done.kind == "move")
-    decided = Counter(
-        (row["account"], row["stream"])
-        for row in world.memories["workflow"].table("event").values()
-        if isinstance(row["recorded"].event, e.MoveRequested)
-    )
+    decided: dict[Any, set[Any]] = {}
+    for row in world.logged():
+        if isinstance(event := row["recorded"].event, e.MoveRequested):
+            decided.setdefault((row["account"], row["stream"]), set()).add(event.command_id)
     for (account, application), count in moves.items():
         coding = world.greenhouses[account].stage(CODING)
         changes = world.changes[account, application]
         stays = sum(stage == coding and is_active for _, stage, is_active in changes)
-        if count > decided[account, stream_id(account, application)]:
+        if count > len(decided.get((account, stream_id(account, application)), ())):
             yield f"P3: application {application} of {account} was moved more often than was decided: {count} times"
         if count > stays:
             yield f"P3: application {application} of {account} was moved {count} times in {stays} visits"
@@ -167,6 +168,8 @@ def _nothing_silent(world: World) -> Iterator[str]:
         elif isinstance(event, e.EffectSettled):
             settled.add(event.command_id)
     for ident, (kind, account) in asked.items():
+        if under_way_then(world, rows.get(ident)):
+            continue
         if ident not in rows or rows[ident]["account"] != account:
             yield f"P5: {kind} {ident} was decided and never reached a ledger"
         elif rows[ident]["state"] in (*FINAL, State.PARKED, State.IN_DOUBT) and ident not in settled:
@@ -180,9 +183,13 @@ def _effects_are_rows(world: World, rows: dict[Any, Any]) -> Iterator[str]:
     for done in world.done:
         if done.kind == "note":
             row = markers.get((done.account, done.detail))
+            if row is None and done.left_at > world.backed_up_at and world.put_back_at is not None:
+                continue
             if row is None:
                 yield f"P5: the note {done.detail} of {done.account} belongs to no command"
-            elif row["state"] is not State.DONE:
+            elif row["state"] is not State.DONE and not (
+                world.put_back_at is not None and (done.account, done.application) in world.deleted
+            ):
                 yield f"P5: the note {done.detail} of {done.account} is there, and shown as {row['state'].value}"
 
 
@@ -281,10 +288,15 @@ def _nothing_kept(world: World) -> Iterator[str]:
     ]
     bodies = [row["kept"] for row in ingest.table("body").values()]
     found += [("body", kept.account, json.loads(kept.body)["email"]) for kept in bodies if kept.fault is None]
+    # The journal of erasures tells neither of merges nor of the hashes of those who were invited since the backup.
+    excused = {True: world.invited_since, False: world.erased_before & world.merged_addresses}
     for where, account, address in found:
-        if (account, address) in world.erased:
+        if (account, address) in world.erased and (account, address) not in excused[where == "body"]:
             yield f"P8: the address {address} of {account} is kept in {where}, and its person was erased"
-    hashes = {(account, world.keyring.address_hash(account, address)) for account, address in world.erased}
+    hashes = {
+        (account, world.keyring.address_hash(account, address))
+        for account, address in world.erased - world.invited_since
+    }
     for row in assessments.table("unmatched").values():
         if (row["account"], row["signal"].address_hash) in hashes:
             yield f"P8: a webhook of an erased person of {row['account']} is kept"
@@ -297,6 +309,9 @@ def _believes_the_truth(world: World) -> Iterator[str]:
             view = greenhouse.truth.get(application)
             log = log_of(world, stream_id(account, application))
             state = fold(initial_state(account, application), (item.event for item in log))
+            is_forgotten = world.changes[account, application][-1][0] <= (world.put_back_at or 0.0)
+            if is_forgotten and (view is None or "greenhouse-actions" not in world.ended_at):
+                continue  # no list of changes shows deletions, and what a restore nobody noticed lost is not told again
             if view is None or state.deleted:
                 if (view is None) is not state.deleted:
                     yield f"P2: application {application} of {account} is deleted in one of log and Greenhouse only"

@@ -28,7 +28,7 @@ def _invites_asked(world: World) -> Counter[tuple[AccountId, UUID, AssessmentId]
     """Return how many invites may reach the vendor: one by rules over all visits, and each that a person ordered."""
     by_rule = set()
     found = Counter[tuple[AccountId, UUID, AssessmentId]]()
-    for row in world.memories["workflow"].table("event").values():
+    for row in world.logged():
         event = row["recorded"].event
         if isinstance(event, e.InviteRequested):
             key = row["account"], row["stream"], event.assessment_id

@@ -116,6 +116,7 @@ def _shown_as_they_stand(world: World) -> Iterator[str]:
         view = world.greenhouses[account].truth.get(application)
         wanted = world.memories["greenhouse-actions"].table("standing").get((account, application))
         waits = wanted is not None and wanted["ordinal"] > wanted["shown_ordinal"]
+        waits = waits or (account, application) in world.shown_before
         if view is None or state.visit is None or waits:
             continue
         shown = world.greenhouses[account].standings.get(application, "")

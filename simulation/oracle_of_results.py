@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from trellis.common.ledger.states import State
 from trellis.workflow.domain import events as e
 
 if TYPE_CHECKING:
@@ -33,7 +34,15 @@ def _results_arrive(world: World) -> Iterator[str]:
         for row in invites
         if row["attached_body_id"] is not None
     }
+    held = {
+        row["id"]
+        for row in world.memories["assessments"].table("intent").values()
+        if row["state"] is State.IN_DOUBT and world.put_back_at is not None
+    }
+    unsure = {(row["account"], row["address"]) for row in invites if row["command_id"] in held}
     for invite in invites:
+        if (invite["account"], invite["address"]) in unsure:
+            continue  # after a restore nobody can tell of which invite a result is, until a person says so
         address = None if invite["address"] is None else invite["address"].decode()
         score = world.reviewed.get((invite["account"], address)) if address else None
         key = tuple(invite[name] for name in ("account", "application_id", "visit", "assessment_id"))

@@ -22,7 +22,7 @@ import structlog
 from tests.fakes import harvest
 
 from simulation.process import CURRENT
-from trellis.common.ledger import runner
+from trellis.common.ledger import epoch, runner
 from trellis.common.runtime import clock
 from trellis.common.store import outbox
 from trellis.greenhouse_actions import polling
@@ -122,6 +122,7 @@ def installed(world: World, draw: random.Random) -> Iterator[None]:
         replace(module, "failpoint", failpoint)
     for module in _having("log"):
         replace(module, "log", _NOBODY)
+    replace(epoch, "uuid4", world.uuid)
     for module in _having("uuid7"):
         replace(module, "uuid7", world.uuid)
     replace(clock, "datetime", _SkewedDatetime)

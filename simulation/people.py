@@ -202,6 +202,7 @@ class People:
             if view.candidate_id == loser:
                 greenhouse.truth[ident] = replace(view, candidate_id=winner.id)
                 world.merged.add((account, ident))
+        world.merged_addresses |= {(account, address) for address in world.addresses.get((account, loser), ())}
         for note, owner in greenhouse.feeds.items():
             greenhouse.feeds[note] = winner.id if owner == loser else owner
         world.addresses[account, winner.id] = world.addresses.pop((account, loser), set())

@@ -31,6 +31,8 @@ ACT_WITHIN_SECONDS = 15.0
 """How old an entry that no webhook told may be to be acted upon without a person's yes."""
 THROUGH_V1 = 0.25
 """Part of the histories in which one account is connected through Harvest v1; in half of them it moves to v3."""
+RESTORED = 0.12
+"""Part of the histories in which the databases are put back to a backup; likewise."""
 TAGS = 0.2
 """Part of the histories in which recruiters keep Trellis off people by a tag; likewise."""
 REUSES = 0.2
@@ -114,6 +116,7 @@ class Plan:
         by_hand: Candidates take the test uninvited, and a person acts on single applications by hand.
         through_v1: The account that is connected through Harvest v1; None is none.
         to_v3_at: When it moves to v3, if it does not at the first lost answer; None is never.
+        backup_at: When the databases are backed up that are put back later; None is never.
         tags: Recruiters keep Trellis off people by a tag.
         poisons: Messages come that cannot be handled, and a person sees to what is parked of them.
         reuse_seconds: How old a result may be to be taken instead of an invite; None takes none, and nobody applies again.
@@ -135,6 +138,7 @@ class Plan:
     erases: bool = False
     through_v1: str | None = None
     to_v3_at: float | None = None
+    backup_at: float | None = None
     tags: bool = False
     poisons: bool = False
     reuse_seconds: float | None = None
@@ -170,6 +174,9 @@ def draw_plan(seed: int) -> Plan:
         reviews=random.Random(f"{seed} reviews").random() < REVIEWS,  # noqa: S311 - as above
         behind_seconds=draw.choice((0.0, BEHIND_SECONDS / 2, BEHIND_SECONDS)),
     )
+    back = random.Random(f"{seed} restored")  # noqa: S311 - as above
+    if back.random() < RESTORED:  # what a restore forgot is found by comparing; orders by hand are forgotten
+        plan = replace(plan, backup_at=(0.1 + 0.85 * back.random()) * faulty_seconds, reconciles=True, by_hand=False)
     old = random.Random(f"{seed} v1")  # noqa: S311 - as above
     if old.random() < THROUGH_V1:
         to_v3_at = old.choice((None, (0.2 + 0.7 * old.random()) * faulty_seconds))
@@ -179,7 +186,7 @@ def draw_plan(seed: int) -> Plan:
         plan,
         outages=(*plan.outages, *_vendors_away(seed, plan.lives)),
         tags=random.Random(f"{seed} tags").random() < TAGS,  # noqa: S311 - as above
-        poisons=random.Random(f"{seed} poisons").random() < POISONS,  # noqa: S311 - as above
+        poisons=plan.backup_at is None and random.Random(f"{seed} poisons").random() < POISONS,  # noqa: S311 - as above
         reuse_seconds=again.choice(REUSED_SECONDS) if again.random() < REUSES else None,
     )
 

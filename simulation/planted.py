@@ -47,6 +47,13 @@ from simulation.planted_ledger import (
 )
 from simulation.planted_orders import no_tombstone, sent_again
 from simulation.planted_poison import letter_acknowledged_first, put_back_after_commit
+from simulation.planted_restores import (
+    decided_again_is_new,
+    restore_is_not_noticed,
+    restored_is_not_doubted,
+    stale_look_is_believed,
+    under_way_is_lost,
+)
 from simulation.planted_results import signal_lost_while_reading
 from simulation.planted_settings import (
     any_tag_keeps_off,
@@ -276,6 +283,11 @@ BUGS = (
     Bug(name="list by updated_at asked of v1", within=60, patch=v1_lists_as_v3),
     Bug(name="dead letter acknowledged before its row is committed", within=120, patch=letter_acknowledged_first),
     Bug(name="message put back after the redrive is committed", within=120, patch=put_back_after_commit),
+    Bug(name="restore not noticed", within=60, patch=restore_is_not_noticed),
+    Bug(name="row of a restored database not doubted", within=400, patch=restored_is_not_doubted),
+    Bug(name="decided again after a restore and not looked up", within=120, patch=decided_again_is_new),
+    Bug(name="message under way at the backup lost", within=400, patch=under_way_is_lost),
+    Bug(name="stale look begins restored mode", within=700, patch=stale_look_is_believed),
     Bug(name="withdrawal without tombstone", within=600, patch=no_tombstone),
     Bug(name="each order to send an invite of its own", within=120, patch=sent_again),
     Bug(name="look-up skipped", within=40, patch=look_up_skipped),

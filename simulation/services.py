@@ -13,6 +13,9 @@ from uuid import UUID
 
 from aiohttp import web
 
+from simulation.calls import asked
+from simulation.definitions import definition
+from simulation.epochs import of_attempt, once_looked, watch, works_of
 from simulation.metrics import METRICS
 from simulation.poison import sickened, taking
 from simulation.process import KilledError, Process
@@ -25,7 +28,7 @@ from simulation.twins.memory import Session
 from simulation.twins.people import MemoryPeople
 from simulation.twins.standings import MemoryStandings
 from simulation.twins.workflow import MemoryStore
-from simulation.vendors import REQUEST_SECONDS, SimulatedBudgets, SimulatedCoderbyte, SimulatedHarvests, asked
+from simulation.vendors import REQUEST_SECONDS, SimulatedBudgets, SimulatedCoderbyte, SimulatedHarvests
 from trellis.assessments.adapters.gatekeeper import Clearance, stage_of
 from trellis.assessments.baseline import Baseline
 from trellis.assessments.domain import invites as ours
@@ -40,7 +43,6 @@ from trellis.common.bus.consumer import Consumer
 from trellis.common.bus.topology import ASSESSMENTS, GREENHOUSE_ACTIONS, INGEST, WORKFLOW
 from trellis.common.contracts.envelope import Envelope
 from trellis.common.contracts.identifiers import AccountId, ApplicationId, AssessmentId, CommandId, StageId, Visit
-from trellis.common.contracts.workflows import WorkflowDocument
 from trellis.common.errors import TransientError
 from trellis.common.ledger.breakers import Breakers
 from trellis.common.ledger.effects import Intent
@@ -63,8 +65,6 @@ from trellis.ingest.erasures import Erasures
 from trellis.ingest.receiver import Limits, Receiver
 from trellis.ingest.record import Answer
 from trellis.ingest.spool import Drain
-from trellis.workflow.domain.compiling import compile_workflow
-from trellis.workflow.domain.rules import Workflow
 from trellis.workflow.handler import Handler as WorkflowHandler
 from trellis.workflow.timers import Timers
 
@@ -159,8 +159,9 @@ class _Bodies:
 def _assessments(world: World, process: Process) -> Running:
     link, publisher = _kit(world, "assessments", process)
     session = Session(world.memories["assessments"], process)
+    epoch = watch(world, "assessments", session)
     ledger, connections = (
-        MemoryLedger(session, ASSESSMENTS_SOURCE),
+        MemoryLedger(session, ASSESSMENTS_SOURCE, of_attempt(epoch)),
         at.MemoryOrganizations(session, world.organizations),
     )
     results = ResultPublisher(
@@ -194,7 +195,7 @@ def _assessments(world: World, process: Process) -> Running:
     handle = sickened(world, process, ASSESSMENTS, handler.handle_batch)
     consumer = Consumer(cast(Any, link), publisher, ASSESSMENTS, handle, METRICS, batch_size=20)
     taken = taking(world, link, publisher, ASSESSMENTS, session)
-    _go(process, consumer.run, runner.run, reports.run, relay.run, *taken)
+    _go(process, consumer.run, once_looked(epoch, runner.run), reports.run, relay.run, *taken, *works_of(epoch))
     wakes = {"runner": runner.wake, "reports": reports.wake, "relay": relay.wake}
     return Running("assessments", process, link, wakes)
 
@@ -202,7 +203,8 @@ def _assessments(world: World, process: Process) -> Running:
 def _greenhouse_actions(world: World, process: Process) -> Running:
     link, publisher = _kit(world, "greenhouse-actions", process)
     session = Session(world.memories["greenhouse-actions"], process)
-    ledger, known = MemoryLedger(session, ACTIONS_SOURCE), gt.MemoryKnown(session)
+    epoch = watch(world, "greenhouse-actions", session)
+    ledger, known = MemoryLedger(session, ACTIONS_SOURCE, of_attempt(epoch)), gt.MemoryKnown(session)
     breakers = Breakers("greenhouse", METRICS)
     pauses, harvests = gt.MemoryPauses(session, ledger), SimulatedHarvests(world, process, breakers)
     relay = Relay(session.outbox, publisher, METRICS)
@@ -236,7 +238,10 @@ def _greenhouse_actions(world: World, process: Process) -> Running:
             woken.clear()
 
     taken = taking(world, link, publisher, GREENHOUSE_ACTIONS, session)
-    _go(process, consumer.run, runner.run, relay.run, observer.run, display.run, reconcile, *taken)
+    _go(
+        process, consumer.run, once_looked(epoch, runner.run), relay.run, observer.run,
+        once_looked(epoch, display.run), reconcile, *taken, *works_of(epoch),
+    )  # fmt: skip
     invites = Invites(harvests, pauses, pauses)
     wakes = {
         "runner": runner.wake, "observer": observer.wake, "relay": relay.wake, "reconciler": woken.set,
@@ -350,37 +355,3 @@ class SimulatedLinks:
         if self._world.chance(0.03, "call failed"):
             raise TransientError("assessments cannot be reached")
         return None
-
-
-def definition(settle_seconds: int) -> Workflow:
-    """Return the workflow of every account, compiled once."""
-    found = _COMPILED.get(settle_seconds)
-    if found is None:
-        document = WorkflowDocument.model_validate(_DOCUMENT | {"settle_s": settle_seconds})
-        found = _COMPILED[settle_seconds] = compile_workflow(document, 1)
-    return found
-
-
-_DOCUMENT: dict[str, object] = {
-    "name": "engineering",
-    "rules": [
-        {
-            "name": "send-test",
-            "when": {"stage_entered": {"stage": "Coding Assessment"}},
-            "then": [{"send_assessment": "backend-1"}],
-        },
-        {
-            "name": "pass",
-            "when": {"assessment_completed": {"assessment": "backend-1"}},
-            "if": {"score": {"at_least": 70}},
-            "then": [{"add_note": None}, {"move": "next"}],
-        },
-        {
-            "name": "fail",
-            "when": {"assessment_completed": {"assessment": "backend-1"}},
-            "if": {"score": {"below": 70}},
-            "then": [{"add_note": "{assessment}: {score} of 100."}],
-        },
-    ],
-}
-_COMPILED: dict[int, Workflow] = {}

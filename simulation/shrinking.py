@@ -104,6 +104,7 @@ def _cuts(plan: Plan) -> Iterator[Cut]:
             yield _instead(life, replace(life, acts=tuple(other for other in life.acts if other is not act)))
     yield lambda plan: replace(plan, by_hand=False, erases=False, tags=False, poisons=False, reuse_seconds=None)
     yield lambda plan: replace(plan, through_v1=None, to_v3_at=None)
+    yield lambda plan: replace(plan, backup_at=None)
     yield lambda plan: replace(plan, settle_seconds=0)
     yield lambda plan: replace(plan, sluggish=False)
     yield lambda plan: replace(plan, faulty_seconds=max(plan.faulty_seconds / 2, SHORTEST_SECONDS))

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from simulation.lines import Line
-from simulation.process import KilledError, Process
+from simulation.process import Process
 from trellis.assessments.adapters.coderbyte import CredentialError, Organization, RawReport
 from trellis.assessments.domain import invites as c
 from trellis.common.contracts.identifiers import (
@@ -160,6 +160,7 @@ class SimulatedHarvest:
     async def send(self, request: HarvestRequest, *, leave_before: float) -> Reply:
         """See `Harvest.send`, and `HttpHarvest` for what is counted."""
         await self._process.step("a write to Greenhouse")
+        self._world.wrote_at["greenhouse-actions"] = self._world.loop.time()
         if not self._breakers.takes_writes(self._account):
             return NeverLeft(reason=self._breakers.reason(self._account), wait=self._breakers.wait(self._account))
         self._line.writes()
@@ -313,7 +314,7 @@ class SimulatedCoderbyte:
 
     async def _invite(self, organization: Organization, request: c.InviteRequest, line: Line) -> c.Seen:
         account, world = organization.account, self._world
-        left_at = world.loop.time()
+        left_at = world.wrote_at["assessments"] = world.loop.time()
         # Frozen between the last check and the first byte is what remains of P3; only `hold` answers for it.
         await self._process.step("an invite to Coderbyte", may_freeze=not world.lists_pending)
         if account in world.rejected:
@@ -363,41 +364,3 @@ class SimulatedBudgets:
         self, account: AccountId, *, limit: int | None, remaining: int | None, retry_after: timedelta | None = None
     ) -> None:
         """See `Spending.told`."""
-
-
-async def asked(process: Process | None, work: Coroutine[Any, Any, _T]) -> _T:
-    """Run *work* in another *process*, as an internal call over HTTP; its death is a cut connection.
-
-    Raises:
-        TransientError: The process is not there, or died meanwhile.
-    """
-    if process is None or not process.alive:
-        work.close()
-        raise TransientError("the other service cannot be reached")
-    answer: asyncio.Future[_T] = asyncio.get_running_loop().create_future()
-
-    async def serve() -> None:
-        try:
-            found = await work
-        except (KilledError, asyncio.CancelledError):
-            raise
-        except Exception as error:  # noqa: BLE001 - it becomes an answer with a fault
-            if not answer.done():
-                answer.set_exception(TransientError(f"the other service answered 503 ({error})"))
-            return
-        if not answer.done():
-            answer.set_result(found)
-
-    def died() -> None:
-        if not answer.done():
-            answer.set_exception(TransientError("the other service died"))
-
-    process.start(serve())
-    process.at_death[answer] = died
-    try:
-        async with asyncio.timeout(8.0):
-            return await answer
-    except TimeoutError:
-        raise TransientError("the other service did not answer in time") from None
-    finally:
-        process.at_death.pop(answer, None)

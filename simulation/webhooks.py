@@ -14,8 +14,8 @@ from uuid import UUID
 from aiohttp import web
 from multidict import CIMultiDict
 
+from simulation.calls import asked
 from simulation.plan import ACCOUNTS
-from simulation.vendors import asked
 from trellis.common.contracts.identifiers import AccountId, stable_id
 from trellis.common.errors import TransientError
 from trellis.greenhouse_actions.domain.readings import ApplicationView

@@ -5,30 +5,29 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import cache
 from typing import Any
 from uuid import UUID
 
 from tests.fakes.coderbyte import CoderbyteTwin
-from tests.fakes.harvest import SERVICE_USER, FakeHarvest
+from tests.fakes.harvest import FakeHarvest
 
 from simulation.alarm import alarms
+from simulation.connections import KEYRING, connection, organization
 from simulation.coverage import FAULTS, Coverage, transition
+from simulation.definitions import definition
 from simulation.lines import Lines
 from simulation.patching import EPOCH
-from simulation.plan import ACT_WITHIN_SECONDS, BEHIND_SECONDS, SERVICES, Plan
+from simulation.plan import SERVICES, Plan
 from simulation.poison import Poison
 from simulation.process import Process
-from simulation.services import Running, definition, start_service
+from simulation.services import Running, start_service
 from simulation.twins.broker import Broker
 from simulation.twins.memory import Memory, Row
 from simulation.vendors import Done
 from simulation.webhooks import ENDPOINTS
-from trellis.assessments.adapters.coderbyte import Organization
-from trellis.assessments.domain import options
 from trellis.assessments.domain.invites import InviteRequest
 from trellis.common.contracts.commands import Action
 from trellis.common.contracts.envelope import Envelope
@@ -41,24 +40,11 @@ from trellis.common.contracts.identifiers import (
     note_marker,
 )
 from trellis.common.ledger.states import Occurrence, State
-from trellis.common.runtime.keyring import Keyring, NamedKey
-from trellis.greenhouse_actions.connection import Connection, ConnectionSettings
 from trellis.greenhouse_actions.domain.requests import Route
 
 ACCOUNTS = (AccountId("acme"), AccountId("globex"))
 KEEP_OFF = "No Trellis"
 TEST, OTHER_TEST = "backend-1", "frontend-1"
-KEYRING = Keyring(
-    keys=(NamedKey("k1", b"k" * 32),), address_hash_key=b"a" * 32, service_token_keys=(NamedKey("s1", b"s" * 32),)
-)
-_CODERBYTE: dict[str, object] = {
-    "rate.max_per_second": 1000,
-    "rate.concurrency": 20,
-    "report.poll_schedule": [5, 10, 20],
-    "invite.poll_interval": 600,
-    "credential.retry_s": 10,
-    "lookup.second_read_s": 5,
-}
 
 
 class World:
@@ -79,12 +65,21 @@ class World:
         behind_seconds: How late Greenhouse's lists show a change.
         tagged: When a tag that keeps Trellis off an application's candidate was put on and taken away.
         given_scores: When the person of an address was given which score, in the order in which it happened.
+        merged_addresses: Addresses of candidates who were merged into others.
         merged: Applications whose candidate was merged into another.
         through_v1: The account that is, or was, connected through Harvest v1; None is none.
+        restores: The databases are put back to a backup.
+        marks: The marks of epochs that the broker has, by service.
+        wrote_at: When a write of each service left last, whether it arrived or not.
+        put_back_at: When the databases were put back; None before.
+        shown_before, erased_before: Applications of which something was shown then, and addresses of those erased.
+        invited_since: Addresses that were invited since the backup, of which no hash is known.
+        ended_at: When a person ended the restored mode of each service.
+        forgotten: What the log had that was put back, by stream and version.
         given_up: Effects that a person gave up, or tried to.
         accepts: How often a person said yes to an application's offered entry.
         accepted_at: When a person last did.
-        accepted: Every fact that entered, by the id under which it was accepted first.
+        accepted: Every fact that entered (since the databases were put back, where they were), by the id under which it was accepted first.
         done: What the vendors carried out for us, in order.
         deleted: Applications that a person deleted.
         addresses: Every address that a candidate has had.
@@ -114,7 +109,19 @@ class World:
         self.tagged: dict[tuple[AccountId, ApplicationId], list[tuple[float, bool]]] = {}
         self.given_scores: dict[tuple[AccountId, str], list[tuple[float, int]]] = {}
         self.merged: set[tuple[AccountId, ApplicationId]] = set()
+        self.merged_addresses: set[tuple[AccountId, str]] = set()
         self.reuse_seconds = plan.reuse_seconds
+        self.restores = plan.backup_at is not None
+        self.marks: dict[str, set[UUID]] = {name: set() for name in SERVICES}
+        self.wrote_at: dict[str, float] = {}
+        self.put_back_at: float | None = None
+        self.ended_at: dict[str, float] = {}
+        self.shown_before: set[tuple[AccountId, ApplicationId]] = set()
+        self.erased_before: frozenset[tuple[AccountId, str]] = frozenset()
+        self.invited_since: frozenset[tuple[AccountId, str]] = frozenset()
+        self.forgotten: dict[Any, Row] = {}
+        self._backup: dict[str, dict[str, dict[Any, Row]]] = {}
+        self.backed_up_at = 0.0
         self.accepts: Counter[tuple[AccountId, ApplicationId]] = Counter()
         self.accepted_at: dict[tuple[AccountId, ApplicationId], float] = {}
         self.ever_rejected: set[AccountId] = set()
@@ -139,11 +146,11 @@ class World:
         self.greenhouses = {account: FakeHarvest() for account in ACCOUNTS}
         self.coderbytes = {account: CoderbyteTwin() for account in ACCOUNTS}
         self.organizations = {
-            account: _organization(account, self.lists_pending, plan.reuse_seconds) for account in ACCOUNTS
+            account: organization(account, self.lists_pending, plan.reuse_seconds) for account in ACCOUNTS
         }
         self.through_v1 = None if plan.through_v1 is None else AccountId(plan.through_v1)
         self.connections = {
-            account: _connection(account, "v1" if account == plan.through_v1 else "v3", KEEP_OFF if plan.tags else None)
+            account: connection(account, "v1" if account == plan.through_v1 else "v3", KEEP_OFF if plan.tags else None)
             for account in ACCOUNTS
         }
         for twin in self.coderbytes.values():
@@ -160,8 +167,7 @@ class World:
         self.memories["ingest"].tables["endpoint"] = dict(ENDPOINTS)
         self.broker = Broker(self.draw, lambda: self.may("out of order"), self._delivered)
         self.running: list[Running] = []
-        self.webhooks = 0
-        self.crashes = 0
+        self.webhooks = self.crashes = 0
         self.acted_at: dict[tuple[AccountId, str], datetime] = {}
         self.on_invited: Callable[[AccountId, str], None] = lambda account, address: None
         self.on_cleared: Callable[[AccountId, ApplicationId], None] = lambda account, application: None
@@ -245,12 +251,58 @@ class World:
         """How many messages were under way, repeats not counted."""
         return self.webhooks + sum(len(memory.table("outbox")) for memory in self.memories.values())
 
+    def back_up(self) -> None:
+        """Copy all databases as they are now."""
+        self.backed_up_at = self.loop.time()
+        self._backup = {
+            name: {table: dict(rows) for table, rows in memory.tables.items()} for name, memory in self.memories.items()
+        }
+        self.tell("the databases are backed up")
+
+    def put_back(self) -> None:
+        """Stop all processes and put all databases back to the backup; the broker keeps what it has."""
+        self.tell("the databases are put back")
+        self.put_back_at = self.loop.time()
+        self.forgotten = dict(self.memories["workflow"].table("event"))
+        for item in list(self.running):
+            item.process.kill("the restore")
+        for name, memory in self.memories.items():
+            memory.tables = {table: dict(rows) for table, rows in self._backup[name].items()}
+            memory.table("brake").clear()  # a person takes off those that the backup has put on again
+            memory.on_change(set(memory.tables))
+        for forgotten in (self.accepted_at, self.accepted, self.reviewed):
+            forgotten.clear()
+        self.erased_before = frozenset(self.erased)
+        self.invited_since = frozenset(
+            (done.account, done.detail) for done in self.done if done.left_at >= self.backed_up_at - 10.0
+        )
+        for account, greenhouse in self.greenhouses.items():
+            self.shown_before |= {(account, ident) for ident, text in greenhouse.standings.items() if text}
+
+    def logged(self) -> Iterator[Row]:
+        """Yield what the log has, and what it had before the databases were put back."""
+        yield from self.forgotten.values()
+        yield from self.memories["workflow"].table("event").values()
+
+    def calm(self) -> None:
+        """Let nothing fail any more."""
+        self.faulty = False
+        self.broker.come_back()
+        self.rejected.clear()
+        self.lines.away.clear()
+        self.untold.clear()
+        for greenhouse in self.greenhouses.values():
+            greenhouse.is_blind = False
+        for memory in self.memories.values():
+            memory.away = False
+        self.tell("--- from here on nothing fails any more ---")
+
     def move_to_v3(self, account: AccountId) -> None:
         """Let *account* be connected through Harvest v3 from now on."""
         known = self.connections[account]
         if not known.is_v1:
             return
-        fresh = _connection(account, "v3", known.settings.keep_off_tag)
+        fresh = connection(account, "v3", known.settings.keep_off_tag)
         self.connections[account] = replace(fresh, revision=known.revision + 1)
         self.tell("{}: is connected through Harvest v3 from now on", account)
 
@@ -346,39 +398,3 @@ class World:
         running = self.process_of(service)
         if running is not None:
             running.process.kill("random")
-
-
-@cache
-def _organization(account: AccountId, lists_pending: bool, reuse_seconds: float | None) -> Organization:
-    settings = _CODERBYTE | {"lookup.lists_pending_invites": lists_pending}
-    if reuse_seconds is not None:  # one person has several applications, which only an id of ours tells apart
-        settings |= {"result.reuse_within": reuse_seconds, "invite.internal_id_mode": "parenthesised"}
-    if lists_pending:
-        settings["invite.on_unknown"] = "resend_once"
-    parsed = options.parse(settings)
-    return Organization(account=account, base_url="", organization_id=account, api_key="key", options=parsed)
-
-
-@cache
-def _connection(account: AccountId, version: str, keep_off: str | None) -> Connection:
-    often: dict[str, object] = {
-        "reconcile.interval": 20,
-        "reconcile.overlap": BEHIND_SECONDS + 2,
-        "reconcile.delay": 1,
-        "reconcile.depth": 600,
-        "reconcile.act_within": ACT_WITHIN_SECONDS,
-    }
-    settings = ConnectionSettings.parse(
-        {"verify.second_read_s": 1, "credential.retry_s": 10, "keep_off.tag": keep_off} | often
-    )
-    return Connection(
-        account=account,
-        api_version=version,
-        base_url=f"https://harvest.example/{version}",
-        token_url="https://auth.example/token" if version == "v3" else "",
-        client_id="c" if version == "v3" else "",
-        client_secret="s" if version == "v3" else "",
-        api_key="k" if version == "v1" else "",
-        service_user_id=SERVICE_USER,
-        settings=settings,
-    )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from simulation.twins.epochs import is_restored, knows_epoch, latest_restoration
 from simulation.twins.memory import Memory, Row, Session, Transaction, is_free, tx
 from trellis.common.contracts.commands import AddNote, MoveApplication, SendInvite
 from trellis.common.contracts.envelope import Envelope
@@ -28,9 +29,10 @@ NOBODY = UUID(int=0)
 class MemoryLedger:
     """See `LedgerStore`; the memory's `on_transition` is told every transition, for coverage."""
 
-    def __init__(self, session: Session, source: str) -> None:
+    def __init__(self, session: Session, source: str, epoch: Callable[[], UUID | None] | None = None) -> None:
         self._session = session
         self._source = source
+        self._epoch = epoch
 
     def transaction(self) -> AbstractAsyncContextManager[Connection]:
         """See `LedgerStore.transaction`."""
@@ -48,7 +50,7 @@ class MemoryLedger:
         if known is None and unique_key is not None:
             taken = await opened.lock("intent_key", (account, unique_key))
         if known is None and taken is None:
-            opened.put("intent", ident, _fresh(opened, envelope, command, vendor))
+            opened.put("intent", ident, _fresh(opened, envelope, command, vendor) | _first_state(opened, command))
             if unique_key is not None:
                 opened.put("intent_key", (account, unique_key), {"id": ident})
             return True
@@ -163,6 +165,9 @@ class MemoryLedger:
         self, intent: Intent, *, deadline_seconds: float, cap: int | None, resolved: Resolved
     ) -> int | datetime | None:
         """See `LedgerStore.begin`."""
+        epoch = None if self._epoch is None else self._epoch()
+        if self._epoch is not None and epoch is None:
+            return None
         async with self._session.transaction() as connection:
             opened = tx(connection)
             await opened.statement("begin attempt")
@@ -173,6 +178,8 @@ class MemoryLedger:
             if row is None or row["lease_token"] != intent.lease_token or row["state"] is not State.WAITING:
                 return None
             if row["lease_until"] <= now or brakes(opened, row):
+                return None
+            if epoch is not None and not knows_epoch(opened, epoch):
                 return None
             begun = {
                 "state": State.ATTEMPTING, "attempt": row["attempt"] + 1, "revision": row["revision"] + 1,
@@ -324,7 +331,9 @@ _DECIDING = ("state", "attempt", "absent_count", "retries", "resolved")
 
 
 def brakes(opened: Transaction, row: Row) -> bool:
-    """Whether a brake holds the row."""
+    """Whether a brake holds the row, or the database counts as restored."""
+    if is_restored(opened):
+        return True
     names = {("account", ""), ("connection", row["vendor"]), ("workflow", row["command"].origin.workflow)}
     return any(opened.get("brake", (row["account"], *name)) is not None for name in names)
 
@@ -341,6 +350,17 @@ def release_brake(memory: Memory, account: AccountId) -> None:
     """Take it off."""
     memory.table("brake").pop((account, "account", ""), None)
     memory.on_change(("brake",))
+
+
+def _first_state(opened: Transaction, command: SendInvite | AddNote | MoveApplication) -> Row:
+    known = latest_restoration(opened)
+    if known is None or isinstance(command, MoveApplication):
+        return {}
+    ended_at, began_at = known["ended_at"], command.began_at
+    is_past = ended_at is not None and (
+        ended_at <= opened.now - timedelta(days=30) or (began_at is not None and began_at >= ended_at)
+    )
+    return {} if is_past else {"state": State.UNKNOWN, "attempted_at": known["as_of"]}
 
 
 def _fresh(opened: Transaction, envelope: Envelope, command: Any, vendor: str) -> Row:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
+from simulation.twins.epochs import is_restored
 from simulation.twins.ledger import MemoryLedger
 from simulation.twins.memory import Session, Transaction, is_free, tx
 from trellis.common.contracts.commands import ShowStanding
@@ -127,4 +128,4 @@ class MemoryStandings:
         )
         scopes = (("account", ""), ("connection", VENDOR))
         braked = any(opened.get("brake", (account, *scope)) is not None for scope in scopes)
-        return not refused and not braked and opened.get("pause", (account, VENDOR)) is None
+        return not refused and not braked and not is_restored(opened) and opened.get("pause", (account, VENDOR)) is None

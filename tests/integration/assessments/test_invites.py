@@ -246,7 +246,8 @@ async def restored(bench: Bench) -> None:
         await connection.execute(
             "insert into epoch (nonce, since) values (gen_random_uuid(), now() - interval '1 day')"
         )
-    assert await Epochs(bench.pool).enter()
+    newest = await Epochs(bench.pool).newest()
+    assert await Epochs(bench.pool).enter(newest[0])
 
 
 async def test_after_a_restore_an_invite_that_may_have_left_is_held_and_its_result_settles_it(bench: Bench) -> None:
@@ -273,6 +274,22 @@ async def test_after_a_restore_what_coderbyte_shows_already_proves_nothing(bench
     await asyncio.sleep(0.1)
     await bench.run(rounds=2)
     assert (await bench.state(shown), await bench.state(absent), bench.mails()) == ("in_doubt", "waiting", 0)
+
+
+async def test_after_a_restore_two_visits_that_were_proven_absent_are_one_mail(bench: Bench) -> None:
+    await bench.connect(invite__on_unknown="resend_once", lookup__lists_pending_invites=True)
+    bench.twin.switches["lookup.lists_pending_invites"] = True
+    await restored(bench)
+    first, second = bench.invite(visit="n1"), bench.invite(visit="n2")
+    await bench.take(first, second)
+    assert bench.mails() == 0
+    await Epochs(bench.pool).end("test")
+
+    async def are_settled() -> bool:
+        return sorted([await bench.state(first), await bench.state(second)]) == ["done", "superseded"]
+
+    await bench.until(are_settled)
+    assert bench.mails() == 1
 
 
 async def test_an_attempt_from_before_the_invite_settles_nothing(bench: Bench) -> None:

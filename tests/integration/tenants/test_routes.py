@@ -43,6 +43,7 @@ OVER_ACCOUNTS = {
     "/internal/v1/erasures",
     "/internal/v1/erasures/replayed",
     "/internal/v1/findings",
+    "/internal/v1/outbox/again",
     "/internal/v1/reconciliations",
     "/internal/v1/restoration",
 }

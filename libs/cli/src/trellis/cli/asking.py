@@ -12,6 +12,7 @@ from trellis.cli.erasures import replayed_since
 from trellis.cli.parking import Row, messages_of, rows_of
 from trellis.cli.story import joined
 from trellis.common.errors import InputError, PermanentError, TransientError
+from trellis.common.store.outbox import SENT_AGAIN
 
 EFFECT_SERVICES = ("greenhouse-actions", "assessments")
 
@@ -256,6 +257,15 @@ async def restoration(clients: Clients) -> dict[str, Any]:
 
 
 async def end_restoration(clients: Clients, by: str) -> None:
-    """End restored mode in both effect services; twice is once."""
+    """End restored mode in both effect services; twice is once.
+
+    Commands that were under way when the database was backed up are sent again before, so that none is lost.
+    """
+    found = [await clients[service].call("GET", "/internal/v1/restoration") for service in EFFECT_SERVICES]
+    open_ones = [one["restoration"] for one in found if one["restoration"] and one["restoration"]["ended_at"] is None]
+    as_of = [datetime.fromisoformat(one["as_of"]) for one in open_ones]
+    if as_of:
+        since = min(as_of) - SENT_AGAIN
+        await clients["workflow"].call("POST", "/internal/v1/outbox/again", {"since": since.isoformat()})
     for service in EFFECT_SERVICES:
         await clients[service].call("DELETE", "/internal/v1/restoration", {"by": by})

@@ -156,9 +156,10 @@ class InviteEffect:
             standing = await self._standing(connection, organization, intent, person.address_hash)
         hashed = person.address_hash
         doubted = stored is not None and stored.doubted
-        if not doubted and (taken := await self._following.reuse(organization, intent, person)):
+        insists = doubted and intent.attempt > 0  # else it is a restore that doubts it, and others stand as ever
+        if not insists and (taken := await self._following.reuse(organization, intent, person)):
             return taken
-        if not isinstance(standing, correlation.Go) and not doubted:
+        if not isinstance(standing, correlation.Go) and not insists:
             return await self._stand_back(intent, person, standing)
         chosen = await self._choose(organization, command, until)
         if isinstance(chosen, Blocked):
@@ -183,7 +184,7 @@ class InviteEffect:
             read_at=None if read_now or stored is None else stored.read_at,
             ready_token=intent.lease_token,
         )
-        return await self._make_ready(organization, intent, person, new, request, insist=doubted)
+        return await self._make_ready(organization, intent, person, new, request, insist=insists)
 
     def _person(self, intent: Intent, whom: Invitable, now: datetime, read_at: float) -> Person:
         """Return whom Greenhouse showed at *read_at*, a monotonic time; *now* is the database's."""

@@ -287,7 +287,7 @@ class NoteEffect(HarvestEffect):
         command, harvest = _note(intent), connected.harvest
         author = connected.connection.acting_user
         since = (intent.attempted_at or intent.created_at) - NOTES_BACK
-        may_name_none = intent.resolved.get(ON_APPLICATION) is False
+        may_name_none = intent.resolved.get(ON_APPLICATION) is not True  # after a restore nobody knows
         author = _author(intent, author)
         await harvest.allow(3 if harvest.capabilities.note_on_application and not may_name_none else 4)
         try:

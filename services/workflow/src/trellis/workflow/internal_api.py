@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from aiohttp import web
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from trellis.common.contracts.envelope import Envelope
 from trellis.common.contracts.facts import ApplicationStatus, EntryAccepted, InviteOrdered, Order
@@ -55,6 +55,7 @@ def internal_app(pool: Pool, keyring: Keyring, wake: Callable[[], None]) -> web.
     app.router.add_get(f"{base}/applications/{{application}}/redecide", api.redecide)
     app.router.add_get("/internal/v1/applications/{application}/accounts", api.accounts_of)
     app.router.add_get("/internal/v1/accounts", api.accounts)
+    app.router.add_post("/internal/v1/outbox/again", api.send_again)
     return app
 
 
@@ -68,6 +69,10 @@ class _Order(Body):
     order: Order
     assessment_id: str | None = Field(default=None, min_length=1, max_length=200)
     signal_id: UUID | None = None
+
+
+class _Since(Body):
+    since: AwareDatetime
 
 
 class _RollBack(Exception):
@@ -95,6 +100,14 @@ class _Api:
         except _RollBack:
             pass
         return answer({"changes": changes})
+
+    async def send_again(self, request: web.Request) -> web.Response:
+        """Send once more what was sent since a time: after a restore some of it is known to nobody. Repeats are dropped."""
+        said = parsed_as(_Since, await body_of(request))
+        async with transaction(self._pool) as connection:
+            count = await outbox.send_again(connection, said.since)
+        self._wake()
+        return answer({"count": count})
 
     async def get_workflows(self, request: web.Request) -> web.Response:
         """List the live workflows with their versions and documents."""

@@ -23,6 +23,7 @@ from aio_pika.abc import AbstractChannel
 from trellis.common.bus.connection import AWAY, BrokerLink
 from trellis.common.errors import BrokerAwayError, TransientError
 from trellis.common.runtime.metrics import Metrics
+from trellis.common.store import outbox
 from trellis.common.store.postgres import Connection, Pool, acquired, transaction
 
 log = structlog.get_logger()
@@ -33,6 +34,7 @@ LOOK_BACK: Final = 5
 """The newest epochs of which one must be marked: more than one where a process died between two steps."""
 KEPT: Final = 1000
 _MARK_SECONDS: Final = 5.0
+DOUBTED: Final = "the database was restored: looked up before anything else"
 REASON: Final = "the database was restored or copied; nothing is sent until a person ends this (`trellis restored end`)"
 
 
@@ -110,26 +112,52 @@ class Restoration:
     by: str
 
 
-class Epochs:
+class EpochStore(Protocol):
     """The epochs and restorations in the database."""
+
+    async def newest(self) -> list[UUID]:
+        """Return the newest epochs, the present one first."""
+
+    async def begin_first(self, nonce: UUID) -> None:
+        """Make *nonce* the first epoch, unless there is one."""
+
+    async def advance(self, after: UUID) -> None:
+        """Begin a new epoch if *after* is still the present one."""
+
+    async def restored(self) -> Restoration | None:
+        """Return the latest restoration, ended or not."""
+
+    async def enter(self, seen: UUID) -> bool:
+        """Begin restored mode, if *seen* is still the present epoch: no attempt begins from now on, and what may have happened is looked up.
+
+        False when it has begun already, or another epoch has begun, or a person has ended it, while it was looked. A move is left waiting: its check before an attempt is its look-up. Messages
+        sent in the hour before are sent again.
+        """
+
+    async def end(self, by: str) -> bool:
+        """End restored mode with a fresh epoch; what was proven absent is looked up once more. False: there is none."""
+
+
+class Epochs:
+    """See `EpochStore`; in PostgreSQL."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
     async def newest(self) -> list[UUID]:
-        """Return the newest epochs, the present one first."""
+        """See `EpochStore.newest`."""
         async with acquired(self._pool) as connection:
             rows = await connection.fetch("select nonce from epoch order by number desc limit $1", LOOK_BACK)
         return [row["nonce"] for row in rows]
 
     async def begin_first(self, nonce: UUID) -> None:
-        """Make *nonce* the first epoch, unless there is one."""
+        """See `EpochStore.begin_first`."""
         async with transaction(self._pool) as connection:
             await connection.execute("lock table epoch in exclusive mode")
             await connection.execute("insert into epoch (nonce) select $1 where not exists (select from epoch)", nonce)
 
     async def advance(self, after: UUID) -> None:
-        """Begin a new epoch if *after* is still the present one."""
+        """See `EpochStore.advance`."""
         async with transaction(self._pool) as connection:
             await connection.execute("lock table epoch in exclusive mode")
             newest = await connection.fetchrow("select number, nonce from epoch order by number desc limit 1")
@@ -138,7 +166,7 @@ class Epochs:
                 await connection.execute("delete from epoch where number <= $1", newest["number"] - KEPT)
 
     async def restored(self) -> Restoration | None:
-        """Return the latest restoration, ended or not."""
+        """See `EpochStore.restored`."""
         async with acquired(self._pool) as connection:
             row = await connection.fetchrow(
                 "select as_of, found_at, ended_at, by_whom from restoration order by number desc limit 1"
@@ -147,22 +175,22 @@ class Epochs:
             return None
         return Restoration(as_of=row["as_of"], found_at=row["found_at"], ended_at=row["ended_at"], by=row["by_whom"])
 
-    async def enter(self) -> bool:
-        """Begin restored mode: no attempt begins from now on, and what may have happened is looked up.
-
-        False when it has begun already. A move is left waiting: its check before an attempt is its look-up.
-        """
+    async def enter(self, seen: UUID) -> bool:
+        """See `EpochStore.enter`."""
         async with transaction(self._pool) as connection:
-            entered = await connection.fetchval(
-                "insert into restoration (as_of) select coalesce(max(since), 'epoch') from epoch "
-                "on conflict do nothing returning true"
+            await connection.execute("lock table epoch in exclusive mode")
+            as_of: datetime | None = await connection.fetchval(
+                "insert into restoration (as_of) select since from (select nonce, since from epoch "
+                "order by number desc limit 1) present where nonce = $1 on conflict do nothing returning as_of",
+                seen,
             )
-            if entered:
+            if as_of is not None:
+                await outbox.send_again(connection, as_of - outbox.SENT_AGAIN)
                 await _doubt(connection, "state in ('waiting', 'parked') and action <> 'move'")
-            return bool(entered)
+            return as_of is not None
 
     async def end(self, by: str) -> bool:
-        """End restored mode with a fresh epoch; what was proven absent is looked up once more. False: there is none."""
+        """See `EpochStore.end`."""
         async with transaction(self._pool) as connection:
             ended = await connection.fetchval(
                 "update restoration set ended_at = clock_timestamp(), by_whom = $1 where ended_at is null returning true",
@@ -197,7 +225,7 @@ async def _doubt(connection: Connection, which: str) -> None:
         f"insert into journal (intent_id, account_id, kind, attempt, state, text) "
         f"select id, account_id, 'evidence', attempt, 'unknown', $1 from doubted"
     )
-    await connection.execute(statement, "the database was restored: looked up before anything else")
+    await connection.execute(statement, DOUBTED)
 
 
 class Epoch:
@@ -209,11 +237,11 @@ class Epoch:
         metrics: The service's.
     """
 
-    def __init__(self, epochs: Epochs, marks: Marks, metrics: Metrics) -> None:
+    def __init__(self, epochs: EpochStore, marks: Marks, metrics: Metrics) -> None:
         self._epochs = epochs
         self._marks = marks
         self._known: UUID | None = None
-        self._is_used = False
+        self._is_used = True  # attempts of a process that died before it looked again rest on the present one
         self._gauge = metrics.gauge("restored", "1 while the database counts as restored and nothing is sent")
         self._looked = asyncio.Event()
 
@@ -247,13 +275,14 @@ class Epoch:
             first = uuid4()
             await self._marks.put(first)  # before it is written: a first epoch without its mark would be a restored one
             await self._epochs.begin_first(first)
+            self._is_used = False
             newest = await self._epochs.newest()
         if await self._marked(newest):
             if self._is_used:
                 self._is_used = False
                 await self._epochs.advance(newest[0])
             await self._move_on(await self._epochs.newest())
-        elif await self._epochs.enter():
+        elif await self._epochs.enter(newest[0]):
             log.error("database.restored", reason=REASON, remedy="see docs/operations.md, 'Restored mode'")
         restored = await self._epochs.restored()
         self._gauge.set(1 if restored is not None and restored.ended_at is None else 0)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from datetime import datetime, timedelta
+from typing import Final, Protocol
 from uuid import UUID
 
 import structlog
@@ -27,6 +28,8 @@ log = structlog.get_logger()
 BATCH = 200
 LEASE_SECONDS = 30
 POLL_SECONDS = 1.0
+SENT_AGAIN: Final = timedelta(hours=1)
+"""How long before a backup a message may have been sent and still be under way then."""
 
 
 async def put(connection: Connection, envelopes: Sequence[Envelope]) -> None:
@@ -41,6 +44,19 @@ async def put(connection: Connection, envelopes: Sequence[Envelope]) -> None:
         [item.routing_key for item in envelopes],
         [encode(item) for item in envelopes],
     )
+
+
+async def send_again(connection: Connection, since: datetime) -> int:
+    """Have what was sent after *since* sent once more, in the caller's transaction; return how many messages.
+
+    After a restore: what was under way to another service when the database was backed up is known to neither.
+    Whoever knows a message drops it.
+    """
+    rows = await connection.fetch(
+        "update outbox set sent_at = null, lease_until = null where sent_at > $1 and queue is null returning position",
+        since,
+    )
+    return len(rows)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
