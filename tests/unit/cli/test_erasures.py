@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -71,6 +72,39 @@ def test_a_restore_does_not_end_before_the_erasures_were_applied_again(
     assert (outcome.exit_code == 0, bool(ended)) == (ends, ends)
     assert ("erasures replay" in outcome.output) is not replayed
     assert any("erasures" in line for line in restoration_lines(found)) is not replayed
+
+
+class Asked:
+    """Services that remember what they were asked, in order; both effect services are in restored mode or not."""
+
+    def __init__(self, ended_at: str | None) -> None:
+        self.ended_at = ended_at
+        self.calls: list[tuple[str, str, Any]] = []
+
+    def __getitem__(self, service: str) -> Any:
+        async def call(method: str, path: str, body: Any = None) -> Any:
+            if method != "GET":
+                self.calls.append((service, path.removeprefix("/internal/v1/"), body))
+            hour = "09" if service == "assessments" else "10"
+            return {"restoration": {"as_of": f"2026-11-24T{hour}:30:00+00:00", "ended_at": self.ended_at}}
+
+        return SimpleNamespace(call=call)
+
+
+def test_before_restored_mode_ends_the_workflow_sends_what_was_under_way_at_the_backup_again() -> None:
+    clients = Asked(None)
+    asyncio.run(asking.end_restoration(clients, "me"))  # type: ignore[arg-type]
+    first, *ends = clients.calls
+    assert first == ("workflow", "outbox/again", {"since": "2026-11-24T08:30:00+00:00"})
+    assert [(service, path) for service, path, _ in ends] == [
+        ("greenhouse-actions", "restoration"), ("assessments", "restoration"),
+    ]  # fmt: skip
+
+
+def test_where_restored_mode_has_ended_nothing_is_sent_again() -> None:
+    clients = Asked("2026-11-24T12:00:00+00:00")
+    asyncio.run(asking.end_restoration(clients, "me"))  # type: ignore[arg-type]
+    assert {service for service, _, _ in clients.calls} == {"greenhouse-actions", "assessments"}
 
 
 def _run(question: Any) -> Any:

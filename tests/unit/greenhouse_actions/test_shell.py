@@ -198,6 +198,16 @@ async def test_a_note_sent_through_one_version_is_looked_up_through_another(
     assert isinstance(found, Found if arrived else NotSeen)
 
 
+async def test_a_note_of_v1_of_which_a_restored_database_knows_nothing_is_found_through_v3(
+    greenhouse: FakeHarvests, notes: NoteEffect
+) -> None:
+    greenhouse.harvest.capabilities = V1
+    one = row(greenhouse, note)
+    await notes.send(one, (await ready(notes, one)).request)
+    greenhouse.harvest.capabilities = V3
+    assert isinstance(await notes.look_up(replace(one, resolved={}, attempt=0)), Found)
+
+
 @pytest.mark.parametrize(("before", "after"), [(V1, V3), (V3, V1), (V1, V1)], ids=["v1-v3", "v3-v1", "v1-v1"])
 @pytest.mark.parametrize(
     ("done", "said_of_it"),
