@@ -24,7 +24,8 @@ from faults.disk import Disk
 from faults.processes import thaw
 from faults.relay import Relay
 
-LEASE_SECONDS = 3.0
+LEASE_SECONDS = 6.0
+"""Half a minute in earnest: short, so that what died is taken up soon, and longer than preparing takes on a busy machine."""
 REQUEST_SECONDS = 4.0
 _WATCH_SECONDS = 0.3
 
