@@ -27,7 +27,16 @@ FAULTS: Final = (
         "call failed",
         "budget used up",
     ),
-    *("credential rejected", "brake", "write refused", "write 429", "write lost", "answer lost", "500 after"),
+    *(
+        "credential rejected",
+        "brake",
+        "write refused",
+        "write unmet",
+        "write 429",
+        "write lost",
+        "answer lost",
+        "500 after",
+    ),
 )
 _BITS: Final = {name: 1 << number for number, name in enumerate(FAULTS)}
 
@@ -40,7 +49,6 @@ def transition(state: State, occurrence: Occurrence) -> str:
     return f"{state.value} + {occurrence.value}"
 
 
-_NOES: Final = ("rejected", "unmet")
 _ANSWERS: Final = ("succeeded", "accepted", "ambiguous")
 THINGS: Final[dict[str, tuple[str, ...]]] = {
     "failpoints": FAILPOINTS,
@@ -50,10 +58,11 @@ THINGS: Final[dict[str, tuple[str, ...]]] = {
 """All that can be met, by kind."""
 
 _LATE = "a late answer: only a worker frozen past its deadline records one, which is rare"
-_NO = "no vendor of a history refuses a write for good yet"
+_NEVER = "no answer of these vendors is a no that nobody can mend"
 _PERSON = "rare: a person is there only now and then, and orders only what is held"
 EXCEPTED: Final[dict[str, str]] = {
-    **{f"{state} + {no}": _NO for state in ("waiting", "attempting", "unknown", "in_doubt", "parked") for no in _NOES},
+    **{f"{state} + rejected": _NEVER for state in ("waiting", "attempting", "unknown", "in_doubt", "parked")},
+    **{f"{state} + unmet": _LATE for state in ("waiting", "unknown", "in_doubt", "parked")},
     **{f"{state} + {word}": _LATE for state in ("waiting", "unknown", "parked") for word in _ANSWERS},
     **dict.fromkeys(
         ("unknown + not_executed", "in_doubt + succeeded", "in_doubt + accepted", "in_doubt + not_executed"), _LATE
@@ -65,7 +74,6 @@ EXCEPTED: Final[dict[str, str]] = {
     ),
     "attempting + evidence": "rare: a result comes while its invite is under way",
     "parked + mended": "rare: an address is added to a person who had none, while the invite waits for it",
-    "candidate.erased": "nobody in a history erases by hand",
     **dict.fromkeys([f"{state} + withdrawn" for state in ("attempting", "unknown", "in_doubt", "parked")], _PERSON),
     **dict.fromkeys(
         ("waiting + restored", "parked + restored"), "rare: it waits or is parked when the databases are put back"
@@ -131,6 +139,12 @@ def report(met: Met) -> dict[str, Any]:
     }
     shown["never"]["pairs"] = {name: missing for name, missing in shown["never"]["pairs"].items() if missing}
     return shown
+
+
+def unmet(met: Met) -> set[str]:
+    """Return what should have been met, faults included, and never was."""
+    never = report(met)["never"]
+    return {name for kind in (*THINGS, "faults") for name in never[kind]} - set(EXCEPTED)
 
 
 def told(shown: dict[str, Any]) -> Iterator[str]:

@@ -20,7 +20,7 @@ from simulation.oracle_of_reuse import reuse
 from simulation.oracle_of_tags import tags
 from simulation.oracle_reading import log_of, seconds
 from simulation.poison import parked_rows
-from trellis.common.contracts.commands import BY_HAND
+from trellis.common.contracts.commands import BY_HAND, Action
 from trellis.common.contracts.envelope import encode
 from trellis.common.contracts.facts import ApplicationStatus
 from trellis.common.contracts.identifiers import note_marker, stream_id
@@ -175,6 +175,7 @@ def _nothing_silent(world: World) -> Iterator[str]:
         elif rows[ident]["state"] in (*FINAL, State.PARKED, State.IN_DOUBT) and ident not in settled:
             yield f"P5: {kind} {ident} is {rows[ident]['state'].value}, and the log does not say so"
     yield from _effects_are_rows(world, rows)
+    yield from _done_is_done(world, rows)
 
 
 def _effects_are_rows(world: World, rows: dict[Any, Any]) -> Iterator[str]:
@@ -191,6 +192,17 @@ def _effects_are_rows(world: World, rows: dict[Any, Any]) -> Iterator[str]:
                 world.put_back_at is not None and (done.account, done.application) in world.deleted
             ):
                 yield f"P5: the note {done.detail} of {done.account} is there, and shown as {row['state'].value}"
+
+
+def _done_is_done(world: World, rows: dict[Any, Any]) -> Iterator[str]:
+    """What is told as done was done; a move may have been a person's, and another invite's result stand for an invite."""
+    invites = world.memories["assessments"].table("invite")
+    stood_for = {ident for ident, row in invites.items() if row["follows"] or row["attached_body_id"]}
+    for ident, row in rows.items():
+        if row["state"] is not State.DONE or row["action"] is Action.MOVE or ident in stood_for:
+            continue
+        if not world.happened(row):
+            yield f"P5: {row['action'].value} {ident} of {row['account']} is told as done, and never was: {row['cause']}"
 
 
 def _rows_end(world: World, rows: dict[Any, Any]) -> Iterator[str]:

@@ -19,6 +19,8 @@ BY_HAND = 0.3
 """Part of the histories in which a person acts by hand; drawn apart, so that the others stay as they were."""
 REVIEWS = 0.3
 """Part of the histories in which a reviewer changes a score while it is read; likewise."""
+REFUSES = 0.25
+"""Part of the histories in which vendors refuse some writes until a person mends something; likewise."""
 SLIPS = 0.5
 """Part of the histories with a reconciler in which a rejection is taken back at once; likewise."""
 AWAY = 0.4
@@ -112,6 +114,7 @@ class Plan:
         reconciles: Greenhouse is compared with the log, and some of its webhooks never come.
         erases: People are erased by hand, after merges and while invites are made ready.
         slips: A rejection is taken back at once, and only the first webhook of it comes, late.
+        refuses: Vendors refuse some writes, which wait for a person then.
         reviews: A reviewer changes scores while Trellis reads them.
         by_hand: Candidates take the test uninvited, and a person acts on single applications by hand.
         through_v1: The account that is connected through Harvest v1; None is none.
@@ -144,6 +147,7 @@ class Plan:
     reuse_seconds: float | None = None
     reviews: bool = False
     slips: bool = False
+    refuses: bool = False
     behind_seconds: float = 0.0
     least_messages: int = LEAST_MESSAGES
     without: frozenset[str] = frozenset()
@@ -171,6 +175,7 @@ def draw_plan(seed: int) -> Plan:
         by_hand=random.Random(f"{seed} by hand").random() < BY_HAND,  # noqa: S311 - as above
         erases=random.Random(f"{seed} erases").random() < ERASES,  # noqa: S311 - as above
         slips=reconciles and random.Random(f"{seed} slips").random() < SLIPS,  # noqa: S311 - as above
+        refuses=random.Random(f"{seed} refuses").random() < REFUSES,  # noqa: S311 - as above
         reviews=random.Random(f"{seed} reviews").random() < REVIEWS,  # noqa: S311 - as above
         behind_seconds=draw.choice((0.0, BEHIND_SECONDS / 2, BEHIND_SECONDS)),
     )

@@ -185,6 +185,8 @@ class SimulatedHarvest:
             return Answered(status=429, retry_after=timedelta(seconds=3))
         if fate == "fine" and self._world.also_lost(self._account):
             fate = "answer lost"
+        if self._world.says_no():
+            return Answered(status=422, message="not now (simulated)")
         left_at = self._world.loop.time()
         if request.route is Route.MOVE:
             self._world.moves_left.add((self._account, ApplicationId(int(request.path.split("/")[2]))))
@@ -324,6 +326,8 @@ class SimulatedCoderbyte:
             return c.NeverLeft(reason="ClientConnectorError")
         if fate == "write 429":
             return c.Answered(status=429, body=b"", retry_after="3")
+        if world.says_no():
+            return c.Answered(status=422, body=b'{"error": "not now (simulated)"}')
         arrived: asyncio.Future[c.Seen] = asyncio.get_running_loop().create_future()
 
         def arrive() -> None:

@@ -44,6 +44,8 @@ from trellis.greenhouse_actions.domain.requests import Route
 
 ACCOUNTS = (AccountId("acme"), AccountId("globex"))
 KEEP_OFF = "No Trellis"
+NO_CHANCE = 0.3
+"""Part of the writes that a vendor refuses in the histories where it does."""
 TEST, OTHER_TEST = "backend-1", "frontend-1"
 
 
@@ -140,6 +142,8 @@ class World:
         self.reconciles = plan.reconciles
         self.poisons, self.poison = plan.poisons, Poison()
         self.behind_seconds = plan.behind_seconds
+        self.refuses = plan.refuses
+        self._refusals = random.Random(f"{plan.seed} no")  # noqa: S311 - a seed is what makes a history repeatable
         self.lists_pending = plan.lists_pending
         self.sluggish = plan.sluggish
         self.settle_seconds = plan.settle_seconds
@@ -225,6 +229,14 @@ class World:
         self.coverage.fault(fate)
         self.tell("a write meets: {}", fate)
         return fate
+
+    def says_no(self) -> bool:
+        """Draw whether a vendor refuses a write until a person mends something."""
+        if not (self.refuses and self.faulty) or self._refusals.random() >= NO_CHANCE:
+            return False
+        self.coverage.fault("write unmet")
+        self.tell("a write is answered: no")
+        return True
 
     def trip(self) -> float:
         """Draw how long a write is under way until it is carried out."""
