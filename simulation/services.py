@@ -52,9 +52,10 @@ from trellis.common.store.outbox import Relay
 from trellis.greenhouse_actions.adapters.measures import Measures
 from trellis.greenhouse_actions.display import Display
 from trellis.greenhouse_actions.domain.invites import Asked, Invitable
-from trellis.greenhouse_actions.effects import MoveEffect, NoteEffect
 from trellis.greenhouse_actions.handler import Handler as ActionsHandler
 from trellis.greenhouse_actions.invites import Invites
+from trellis.greenhouse_actions.moves import MoveEffect
+from trellis.greenhouse_actions.notes import NoteEffect
 from trellis.greenhouse_actions.observer import SOURCE as ACTIONS_SOURCE
 from trellis.greenhouse_actions.observer import Observer
 from trellis.greenhouse_actions.reading import Reader

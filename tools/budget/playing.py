@@ -41,8 +41,9 @@ from trellis.greenhouse_actions.adapters.tokens import Token
 from trellis.greenhouse_actions.connection import Connection, ConnectionSettings
 from trellis.greenhouse_actions.domain.invites import Asked
 from trellis.greenhouse_actions.domain.requests import FromSpace
-from trellis.greenhouse_actions.effects import MoveEffect, NoteEffect
 from trellis.greenhouse_actions.invites import Invites
+from trellis.greenhouse_actions.moves import MoveEffect
+from trellis.greenhouse_actions.notes import NoteEffect
 from trellis.greenhouse_actions.reading import Reader
 
 ACCOUNTS: Final = (AccountId("acme"), AccountId("globex"))

@@ -16,15 +16,15 @@ from trellis.assessments.domain.correlation import (
     KnownInvite,
     Leaving,
     Matched,
+    Precedence,
     Progress,
-    Standing,
     Unmatched,
     WaitsFor,
     further,
     is_evidence,
     match_signal,
     must_hold,
-    standing,
+    precedence,
     successor,
 )
 from trellis.assessments.domain.options import OnCollision, Reinvite
@@ -225,8 +225,8 @@ def stands(
     of_person: list[KnownInvite] | None = None,
     reinvite: Reinvite = Reinvite.NEVER,
     policy: OnCollision = OnCollision.ALL_OPEN,
-) -> Standing:
-    return standing(
+) -> Precedence:
+    return precedence(
         UUID(int=50),
         ApplicationId(1),
         earlier=earlier or [],

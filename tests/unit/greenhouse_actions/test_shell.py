@@ -34,7 +34,8 @@ from trellis.greenhouse_actions.adapters.harvest import V1, V3, Capabilities, No
 from trellis.greenhouse_actions.domain.effects import OwnMove
 from trellis.greenhouse_actions.domain.outcomes import Answered
 from trellis.greenhouse_actions.domain.readings import JobStage
-from trellis.greenhouse_actions.effects import MoveEffect, NoteEffect
+from trellis.greenhouse_actions.moves import MoveEffect
+from trellis.greenhouse_actions.notes import NoteEffect
 from trellis.greenhouse_actions.reading import Reader
 
 ACME = AccountId("acme")

@@ -14,7 +14,7 @@ from trellis.assessments.adapters.gatekeeper import Gatekeeper
 from trellis.assessments.adapters.invite_rows import NewInvite
 from trellis.assessments.baseline import Baseline
 from trellis.assessments.domain import correlation
-from trellis.assessments.domain.correlation import Standing
+from trellis.assessments.domain.correlation import Precedence
 from trellis.assessments.domain.invites import (
     Assessment,
     Invitable,
@@ -153,14 +153,14 @@ class InviteEffect:
             if await self._invites.is_erased(connection, intent.account, person.candidate_id, person.seen_at):
                 return Overtaken(reason=WITHDRAWN)
             stored = await self._invites.find(connection, intent.account, intent.id)
-            standing = await self._standing(connection, organization, intent, person.address_hash)
+            precedence = await self._precedence(connection, organization, intent, person.address_hash)
         hashed = person.address_hash
         doubted = stored is not None and stored.doubted
         insists = doubted and intent.attempt > 0  # else it is a restore that doubts it, and others stand as ever
         if not insists and (taken := await self._following.reuse(organization, intent, person)):
             return taken
-        if not isinstance(standing, correlation.Go) and not insists:
-            return await self._stand_back(intent, person, standing)
+        if not isinstance(precedence, correlation.Go) and not insists:
+            return await self._stand_back(intent, person, precedence)
         chosen = await self._choose(organization, command, until)
         if isinstance(chosen, Blocked):
             return chosen
@@ -202,13 +202,13 @@ class InviteEffect:
             chosen = choose(listing, command.assessment_id)
         return chosen
 
-    async def _standing(
+    async def _precedence(
         self, connection: Connection, organization: Organization, intent: Intent, hashed: str
-    ) -> Standing:
+    ) -> Precedence:
         command = command_of(intent)
         assessment = command.assessment_id
         by_hand = command.origin.workflow == BY_HAND  # an earlier visit's invite was seen by the person who asks
-        return correlation.standing(
+        return correlation.precedence(
             intent.id,
             intent.application_id,
             earlier=await self._invites.of_application(connection, intent.account, intent.application_id, assessment),
@@ -235,17 +235,17 @@ class InviteEffect:
             await self._invites.lock_person(connection, intent.account, new.address_hash)
             if not await self._invites.is_held(connection, intent.account, intent.id, intent.lease_token):
                 return Later(reason="another worker has taken this over", wait=timedelta(seconds=1))
-            standing = await self._standing(connection, organization, intent, new.address_hash)
-            if isinstance(standing, correlation.Go) or insist:
+            precedence = await self._precedence(connection, organization, intent, new.address_hash)
+            if isinstance(precedence, correlation.Go) or insist:
                 if not await self._invites.prepare(connection, new):
                     return Overtaken(reason=WITHDRAWN)
                 if new.read_at is None:  # Coderbyte was read just now, so it takes the credential
                     await self._ledger.unpause(connection, intent.account, VENDOR)
                 return Ready(request=_Bound(organization=organization, request=request), read_at=request.read_at)
-        return await self._stand_back(intent, person, standing)
+        return await self._stand_back(intent, person, precedence)
 
-    async def _stand_back(self, intent: Intent, person: Person, standing: Standing) -> Preparation:
-        match standing:
+    async def _stand_back(self, intent: Intent, person: Person, precedence: Precedence) -> Preparation:
+        match precedence:
             case correlation.InvitedBefore(earlier=earlier, reason=reason):
                 await self._following.use_earlier(intent, person, earlier)
                 return Overtaken(reason=f"{reason} (visit {earlier.visit})")

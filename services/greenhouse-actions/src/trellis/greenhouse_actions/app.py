@@ -53,12 +53,13 @@ from trellis.greenhouse_actions.adapters.tokens import Tokens
 from trellis.greenhouse_actions.adapters.trial import HttpTrial
 from trellis.greenhouse_actions.connection import VENDOR
 from trellis.greenhouse_actions.display import Display
-from trellis.greenhouse_actions.effects import MoveEffect, NoteEffect
 from trellis.greenhouse_actions.examination import Examination
 from trellis.greenhouse_actions.handler import Handler
 from trellis.greenhouse_actions.internal_api import NAME, Api, application
 from trellis.greenhouse_actions.invites import Invites
 from trellis.greenhouse_actions.links import AssessmentsLinks
+from trellis.greenhouse_actions.moves import MoveEffect
+from trellis.greenhouse_actions.notes import NoteEffect
 from trellis.greenhouse_actions.observer import SOURCE, Observer
 from trellis.greenhouse_actions.pauses import LedgerPauses
 from trellis.greenhouse_actions.reading import Reader

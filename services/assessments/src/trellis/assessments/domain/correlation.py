@@ -225,10 +225,10 @@ class Leaving:
     """Another invite of this application to this assessment is about to leave: wait what comes of it."""
 
 
-Standing = Go | Leaving | InvitedBefore | WaitsFor | Collides
+Precedence = Go | Leaving | InvitedBefore | WaitsFor | Collides
 
 
-def standing(
+def precedence(
     command: UUID,
     application: ApplicationId,
     *,
@@ -236,7 +236,7 @@ def standing(
     of_person: Sequence[KnownInvite],
     reinvite: Reinvite,
     on_collision: OnCollision,
-) -> Standing:
+) -> Precedence:
     """Return what the invites known so far mean for a new one.
 
     Args:
