@@ -102,7 +102,11 @@ def _taken(
     for at, request in story.asked:
         if story.settled.get(request.command_id) is not OutcomeState.DONE:
             continue
-        if not any(result.visit == request.visit for _, result in story.received):
+        invite = world.memories["assessments"].table("invite").get(request.command_id, {})
+        waits = (
+            world.put_back_at is not None and invite.get("follows") is not None
+        )  # the shared result is still to come
+        if not waits and not any(result.visit == request.visit for _, result in story.received):
             yield f"P5: the invite of {application} of {account} is told done, and there is neither mail nor result"
         if known and at - max(known) > within + SKEW_SECONDS:
             yield f"reuse: {application} of {account} was given a result older than {within:.0f} s"
