@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from simulation.oracle_reading import seconds
+from simulation.plan import CODING
+from simulation.twins.memory import Row
 from trellis.assessments.withdrawing import NEVER_LEFT
 from trellis.common.contracts.commands import BY_HAND
 from trellis.common.contracts.identifiers import AccountId, AssessmentId, stream_id
@@ -26,7 +29,7 @@ def orders(world: World) -> Iterator[str]:
 
 def _invites_asked(world: World) -> Counter[tuple[AccountId, UUID, AssessmentId]]:
     """Return how many invites may reach the vendor: one by rules over all visits, and each that a person ordered."""
-    by_rule = set()
+    by_rule, anew = set(), set()
     found = Counter[tuple[AccountId, UUID, AssessmentId]]()
     for row in world.logged():
         event = row["recorded"].event
@@ -34,10 +37,25 @@ def _invites_asked(world: World) -> Counter[tuple[AccountId, UUID, AssessmentId]
             key = row["account"], row["stream"], event.assessment_id
             if event.workflow == BY_HAND:
                 found[key] += 1
+            elif _began_after_a_restore(world, row):
+                anew.add(key)
             else:
                 by_rule.add(key)
     found.update(by_rule)
+    found.update(anew)
     return found
+
+
+def _began_after_a_restore(world: World, row: Row) -> bool:
+    """Whether it is of a visit since restored mode ended: nobody knows then of an earlier visit's invite that was forgotten."""
+    ended = world.ended_at.get("assessments", float("inf"))
+    coding = world.greenhouses[row["account"]].stage(CODING)
+    return seconds(row["recorded"].recorded_at) > ended and any(
+        at > ended and stage == coding
+        for (account, application), changes in world.changes.items()
+        if (account, stream_id(account, application)) == (row["account"], row["stream"])
+        for at, stage, _ in changes
+    )
 
 
 def _one_invite(world: World) -> Iterator[str]:
