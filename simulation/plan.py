@@ -35,7 +35,7 @@ THROUGH_V1 = 0.25
 """Part of the histories in which one account is connected through Harvest v1; in half of them it moves to v3."""
 RESTORED = 0.12
 """Part of the histories in which the databases are put back to a backup; likewise."""
-RESTORED_SEEDS = 3000
+RESTORED_SEEDS = 700
 """Only seeds below have such histories: of others some two in a hundred end in what is not judged yet."""
 TAGS = 0.2
 """Part of the histories in which recruiters keep Trellis off people by a tag; likewise."""

@@ -17,7 +17,7 @@ from simulation.twins.memory import Memory, Session
 from tests.fakes.effects import move_command, note_command
 
 from trellis.common.contracts.envelope import Envelope
-from trellis.common.errors import BrokerAwayError
+from trellis.common.errors import BrokerAwayError, StoreAwayError
 from trellis.common.ledger.changes import Change
 from trellis.common.ledger.effects import Intent
 from trellis.common.ledger.epoch import Epoch, Epochs, EpochStore
@@ -231,6 +231,26 @@ async def test_an_attempt_of_a_process_that_died_ends_its_epoch_too(kept: Kept) 
     died.of_attempt()
     await after.look()
     assert first not in marks.names, "a backup from before the attempt must count as restored"
+
+
+async def test_an_epoch_that_could_not_be_ended_ends_at_the_next_look(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marks = Marks()
+    epoch = Epoch(kept.epochs, marks, Metrics("test"))
+    await epoch.look()
+    (first,) = await kept.epochs.newest()
+    epoch.of_attempt()
+
+    async def away(after: UUID) -> None:
+        raise StoreAwayError("the database is away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(kept.epochs, "advance", away)
+        with pytest.raises(StoreAwayError):
+            await epoch.look()
+    await epoch.look()
+    assert first not in marks.names
 
 
 async def test_a_mark_that_nobody_can_read_changes_nothing() -> None:

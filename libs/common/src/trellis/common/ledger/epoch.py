@@ -279,8 +279,12 @@ class Epoch:
             newest = await self._epochs.newest()
         if await self._marked(newest):
             if self._is_used:
-                self._is_used = False
-                await self._epochs.advance(newest[0])
+                self._is_used = False  # before, for attempts meanwhile
+                try:
+                    await self._epochs.advance(newest[0])
+                except BaseException:
+                    self._is_used = True
+                    raise
             await self._move_on(await self._epochs.newest())
         elif await self._epochs.enter(newest[0]):
             log.error("database.restored", reason=REASON, remedy="see docs/operations.md, 'Restored mode'")
