@@ -116,7 +116,8 @@ def _shown_as_they_stand(world: World) -> Iterator[str]:
         view = world.greenhouses[account].truth.get(application)
         wanted = world.memories["greenhouse-actions"].table("standing").get((account, application))
         waits = wanted is not None and wanted["ordinal"] > wanted["shown_ordinal"]
-        waits = waits or (account, application) in world.shown_before
+        # What was to be shown before a restore may be under way still, with a higher ordinal than what is new.
+        waits = waits or world.changes[account, application][0][0] < (world.put_back_at or 0.0)
         if view is None or state.visit is None or waits:
             continue
         shown = world.greenhouses[account].standings.get(application, "")

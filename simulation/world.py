@@ -74,7 +74,7 @@ class World:
         marks: The marks of epochs that the broker has, by service.
         wrote_at: When a write of each service left last, whether it arrived or not.
         put_back_at: When the databases were put back; None before.
-        shown_before, erased_before: Applications of which something was shown then, and addresses of those erased.
+        erased_before: Addresses of those who were erased then.
         invited_since: Addresses that were invited since the backup, of which no hash is known.
         ended_at: When a person ended the restored mode of each service.
         forgotten: What the log had that was put back, by stream and version.
@@ -118,7 +118,6 @@ class World:
         self.wrote_at: dict[str, float] = {}
         self.put_back_at: float | None = None
         self.ended_at: dict[str, float] = {}
-        self.shown_before: set[tuple[AccountId, ApplicationId]] = set()
         self.erased_before: frozenset[tuple[AccountId, str]] = frozenset()
         self.invited_since: frozenset[tuple[AccountId, str]] = frozenset()
         self.forgotten: dict[Any, Row] = {}
@@ -288,8 +287,6 @@ class World:
         self.invited_since = frozenset(
             (done.account, done.detail) for done in self.done if done.left_at >= self.backed_up_at - 10.0
         )
-        for account, greenhouse in self.greenhouses.items():
-            self.shown_before |= {(account, ident) for ident, text in greenhouse.standings.items() if text}
 
     def logged(self) -> Iterator[Row]:
         """Yield what the log has, and what it had before the databases were put back."""

@@ -654,6 +654,23 @@ def test_of_two_outcomes_of_a_command_the_one_that_was_recorded_later_counts_in_
     assert kinds(history.tell(replace(parked, state=o.OutcomeState.WAITING))) == ["EffectSettled"]
 
 
+@pytest.mark.parametrize("final", [o.OutcomeState.DONE, o.OutcomeState.REFUSED, o.OutcomeState.SUPERSEDED])
+def test_a_ledger_that_was_put_back_has_the_last_word_even_after_an_end(final: o.OutcomeState) -> None:
+    history = History()
+    history.tell(entered())
+    (invite,) = history.of(e.InviteRequested)
+    ended = settled(invite.command_id, Action.INVITE, final)
+    history.tell(ended)
+    parked = replace(ended, state=o.OutcomeState.PARKED)
+    assert history.tell(parked) == []
+    assert (
+        kinds(history.tell(replace(parked, settled_at=ended.settled_at + timedelta(seconds=1))))[0] == "EffectSettled"
+    )
+    assert history.state.commands[invite.command_id].state is o.OutcomeState.PARKED
+    assert history.tell(replace(ended, settled_at=ended.settled_at + timedelta(seconds=2))) != []
+    assert history.tell(replace(ended, settled_at=ended.settled_at + timedelta(seconds=3))) == []
+
+
 def test_an_outcome_of_a_command_this_stream_does_not_know_is_recorded() -> None:
     ident = command_id(ACCOUNT, APPLICATION, Visit("n1"), "invite", TEST)
     assert kinds(History().tell(settled(ident, Action.INVITE))) == ["EffectSettled"]

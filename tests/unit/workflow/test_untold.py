@@ -267,6 +267,17 @@ def test_an_application_that_another_webhook_told_of_is_acted_upon_when_its_miss
     assert history.tell(found(minutes=9)) == []
 
 
+def test_an_offered_application_that_left_and_came_back_unseen_is_acted_upon_by_its_new_entry() -> None:
+    history = went_live(-60)
+    assert "EntryOffered" in kinds(history.tell(found(entered_minutes=-25 * 60)))
+    offered = history.state.visit
+    events = history.tell(found(minutes=20, entered_minutes=20))
+    assert "InviteRequested" in kinds(events)
+    assert offered is not None and history.state.visit is not None and history.state.visit.name != offered.name
+    assert history.state.offered is None
+    assert history.tell(found(minutes=20, entered_minutes=20)) == []
+
+
 def test_an_application_that_another_webhook_told_of_and_entered_long_ago_is_offered_once() -> None:
     history = went_live(-60)
     history.tell(f.ApplicationUpdated(application=snapshot(minutes=9)))

@@ -15,7 +15,7 @@ from trellis.common.contracts import outcomes as o
 from trellis.common.contracts.facts import ApplicationSnapshot, ApplicationStatus, FoundBy
 from trellis.common.contracts.identifiers import ApplicationId, AssessmentId, CandidateId, CommandId, Visit, command_id
 from trellis.workflow.domain import events as e
-from trellis.workflow.domain.application import ERASED, Application, StageVisit, fold, latest
+from trellis.workflow.domain.application import ERASED, Application, Commanded, StageVisit, fold, latest
 from trellis.workflow.domain.entering import Entry, accept, adopt, enter, enter_untold
 from trellis.workflow.domain.judging import judge_result, judge_stage_entry
 from trellis.workflow.domain.ordering import obey
@@ -367,9 +367,9 @@ def _reconciled(
         return _stands(state, message, snapshot, workflows)
     if visit is None or not _is_in(visit, snapshot):
         return enter_untold(state, handled_at, reading, workflows)
+    if _entered_anew(visit, reading):
+        return enter_untold(state, handled_at, reading, workflows)
     if visit.entry_seen:
-        if _entered_anew(visit, reading):
-            return enter_untold(state, handled_at, reading, workflows)
         return _stands(state, message, snapshot, workflows)
     events: list[e.Event] = []
     if state.offered != visit.name:
@@ -449,10 +449,15 @@ def _merged(state: Application, into: CandidateId) -> list[e.Event]:
 # -- outcomes and time
 
 
+def _is_of_another_life(known: Commanded, outcome: o.CommandSettled) -> bool:
+    """Whether a ledger that was put back to a backup says otherwise, later, than a final outcome from before."""
+    return known.settled_at is not None and outcome.settled_at > known.settled_at and outcome.state is not known.state
+
+
 def _settled(state: Application, message: Message, outcome: o.CommandSettled) -> list[e.Event]:
     known = state.commands.get(CommandId(outcome.command_id))
     final = (o.OutcomeState.DONE, o.OutcomeState.REFUSED, o.OutcomeState.SUPERSEDED)
-    if known is not None and known.state in final:
+    if known is not None and known.state in final and not _is_of_another_life(known, outcome):
         return []
     is_late = known is not None and known.settled_at is not None and outcome.settled_at < known.settled_at
     if is_late and outcome.state not in final:
