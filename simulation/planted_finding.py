@@ -86,8 +86,8 @@ def found_known_by_application(put: _Put) -> None:
     """What is found of one application is one fact for ever."""
     real = reconciler._fact
 
-    def fact(claim: Any, view: Any, pace: Any) -> Envelope:
-        return replace(real(claim, view, pace), id=stable_id("reconciled", claim.account, view.id))
+    def fact(claim: Any, view: Any, pace: Any, stays: Any) -> Envelope:
+        return replace(real(claim, view, pace, stays), id=stable_id("reconciled", claim.account, view.id))
 
     put(reconciler, "_fact", fact)
 

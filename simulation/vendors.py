@@ -126,6 +126,10 @@ class SimulatedHarvest:
         """See `Harvest.current_stages`."""
         return await self._read(self._twin.current_stages(ids))
 
+    async def stage_history(self, ids: Sequence[ApplicationId]) -> Mapping[ApplicationId, Sequence[StageRow]]:
+        """See `Harvest.stage_history`."""
+        return await self._read(self._twin.stage_history(ids))
+
     async def candidates(self, ids: Sequence[CandidateId]) -> Mapping[CandidateId, CandidateView]:
         """See `Harvest.candidates`."""
         return await self._read(self._twin.candidates(ids))

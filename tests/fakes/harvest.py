@@ -60,6 +60,7 @@ class FakeHarvest:
         self.capabilities = capabilities
         self.job = JobId(4_120_077_003)
         self.truth: dict[ApplicationId, ApplicationView] = {}
+        self.left: dict[ApplicationId, list[StageRow]] = {}
         self.people: dict[CandidateId, CandidateView] = {}
         self.plan = [
             JobStage(id=StageId(7_310_086_003 + n), job_id=self.job, name=name, sort_order=n, active=True)
@@ -109,6 +110,7 @@ class FakeHarvest:
         return self.enter(view.id, self.stage(stage))
 
     def enter(self, application: ApplicationId, stage: StageId) -> ApplicationView:
+        self._leave(application)
         name = next(item.name for item in self.plan if item.id == stage)
         view = replace(
             self.truth[application],
@@ -121,7 +123,19 @@ class FakeHarvest:
         self.truth[application] = view
         return view
 
+    def _leave(self, application: ApplicationId) -> None:
+        row = self._row(self.truth[application])
+        if row is not None:
+            over = replace(row, exited_at=datetime.now(UTC), current=False)
+            self.left.setdefault(application, []).append(over)
+
+    def _row(self, view: ApplicationView) -> StageRow | None:
+        if view.row_id is None or view.stage_id is None:
+            return None
+        return StageRow(id=view.row_id, application_id=view.id, stage_id=view.stage_id, entered_at=view.entered_at)
+
     def end(self, application: ApplicationId, status: ApplicationStatus) -> None:
+        self._leave(application)
         self.truth[application] = replace(
             self.truth[application], status=status, stage_id=None, row_id=None, updated_at=datetime.now(UTC)
         )
@@ -166,13 +180,20 @@ class FakeHarvest:
         self._read()
         if not self.capabilities.stage_history:
             return {}
-        return {
-            view.id: StageRow(
-                id=view.row_id, application_id=view.id, stage_id=view.stage_id, entered_at=view.entered_at
-            )
-            for view in (self.truth[ident] for ident in ids if ident in self.truth)
-            if self._shows(view) and view.row_id is not None and view.stage_id is not None
-        }
+        shown = [self.truth[ident] for ident in ids if ident in self.truth and self._shows(self.truth[ident])]
+        return {view.id: row for view in shown if (row := self._row(view)) is not None}
+
+    async def stage_history(self, ids: Sequence[ApplicationId]) -> Mapping[ApplicationId, Sequence[StageRow]]:
+        present = await self.current_stages(ids)
+        if not self.capabilities.stage_history:
+            return {}
+        found = {}
+        for ident in (ident for ident in ids if ident in self.truth and self._shows(self.truth[ident])):
+            rows = {row.id: row for row in self.left.get(ident, ())}  # a row that was left may be the present one again
+            rows |= {present[ident].id: present[ident]} if ident in present else {}
+            if rows:
+                found[ident] = sorted(rows.values(), key=lambda row: row.id, reverse=True)
+        return found
 
     async def candidates(self, ids: Sequence[CandidateId]) -> Mapping[CandidateId, CandidateView]:
         self._read()

@@ -101,6 +101,7 @@ async def test_more_than_fifty_ids_are_asked_for_in_several_calls(world: World) 
     assert set(await world.harvest.current_stages(ids)) == (
         set(ids) if world.harvest.capabilities.stage_history else set()
     )
+    assert set(await world.harvest.stage_history(ids)) == set(await world.harvest.current_stages(ids))
     assert len(await world.harvest.candidates([person.candidate for person in people])) == 60
 
 
@@ -329,6 +330,7 @@ async def test_a_rejected_credential_is_told_by_every_reading(world: World) -> N
     ]
     if world.harvest.capabilities.stage_history:
         readings.append(world.harvest.current_stages([person.application]))
+        readings.append(world.harvest.stage_history([person.application]))
     for asked in readings:
         with pytest.raises(CredentialRejectedError):
             await asked

@@ -24,7 +24,7 @@ from tests.fakes.histories import (
 from trellis.common.contracts import facts as f
 from trellis.common.contracts import outcomes as o
 from trellis.common.contracts.facts import ApplicationStatus
-from trellis.common.contracts.identifiers import Visit
+from trellis.common.contracts.identifiers import StageId, Visit
 from trellis.workflow.adapters.codec import from_stored, to_stored
 from trellis.workflow.domain import events as e
 from trellis.workflow.domain.application import fold, initial_state
@@ -34,6 +34,21 @@ from trellis.workflow.domain.outgoing import commands_for
 STAGES = st.sampled_from([REVIEW, CALL, CODING, OFFER])
 MINUTES = st.one_of(st.integers(0, 20), st.none())
 VISITS = st.sampled_from(["n1", "n2", "n3"])
+
+
+def reconciled(stage: StageId, minutes: int, passed: list[tuple[StageId, int]]) -> f.ApplicationObserved:
+    return f.ApplicationObserved(
+        application_id=APPLICATION,
+        application=snapshot(stage, minutes),
+        observed_at=at(minutes),
+        entered_at=at(minutes),
+        found_by=f.FoundBy.RECONCILIATION,
+        act_within_s=86400.0,
+        passed=tuple(
+            f.PassedStage(stage=f.Stage(id=of), entered_at=at(since), exited_at=at(since + 1))
+            for of, since in sorted(passed, key=lambda stay: stay[1])
+        ),
+    )
 
 
 def inputs() -> st.SearchStrategy[Input]:
@@ -60,6 +75,7 @@ def inputs() -> st.SearchStrategy[Input]:
             MINUTES,
             MINUTES,
         ),
+        st.builds(reconciled, STAGES, st.integers(0, 20), st.lists(st.tuples(STAGES, st.integers(0, 20)), max_size=3)),
         st.builds(lambda v: SettleElapsed(application_id=APPLICATION, visit=Visit(v)), VISITS),
         st.builds(
             lambda v, n, s, q, i: result(v, version=n, score=s, qualified=q, integrity=i),
@@ -117,6 +133,15 @@ def test_folding_splits_anywhere(messages: list[Input], cut: int) -> None:
 def test_every_event_survives_being_stored(messages: list[Input]) -> None:
     for event in played(messages).events:
         assert from_stored(*to_stored(event)) == event
+
+
+@given(HISTORIES)
+def test_a_stay_that_passed_is_recorded_once_and_in_order(messages: list[Input]) -> None:
+    begun = [event.entered_at for event in played(messages + messages).events if isinstance(event, e.StagePassed)]
+    assert begun == sorted(begun)
+    together = [stay for reading in messages if isinstance(reading, f.ApplicationObserved) for stay in reading.passed]
+    if len({stay.entered_at for stay in together}) == len(together):
+        assert len(set(begun)) == len(begun)
 
 
 @given(HISTORIES)

@@ -39,10 +39,10 @@ class LosesSight(FakeHarvest):
         self.blind_readings = blind_readings
         self.sees_again = sees_again
 
-    async def current_stages(self, ids: Sequence[ApplicationId]) -> Mapping[ApplicationId, StageRow]:
+    async def stage_history(self, ids: Sequence[ApplicationId]) -> Mapping[ApplicationId, Sequence[StageRow]]:
         self.blind_readings -= 1
         self.is_blind = self.blind_readings >= 0
-        rows = await super().current_stages(ids)
+        rows = await super().stage_history(ids)
         self.is_blind = self.is_blind and not self.sees_again
         return rows
 
@@ -138,3 +138,62 @@ async def test_an_account_is_claimed_for_as_long_as_is_told() -> None:
     assert await reconciler_of(harvest, kept, lease=timedelta(seconds=30)).step()
     assert set(kept.leases) == {timedelta(seconds=30)}
     assert len(kept.leases) == 2
+
+
+class MovedBetweenTheCalls(FakeHarvest):
+    """A person moves every application to Onsite after each list, and to Offer once that was read."""
+
+    async def changed(self, field: ChangeField, window: Window) -> Sequence[ApplicationView]:
+        views = await super().changed(field, window)
+        for view in views:
+            if view.stage_id == self.stage("Coding Assessment"):
+                self.enter(view.id, self.stage("Onsite"))
+        return views
+
+    async def stage_history(self, ids: Sequence[ApplicationId]) -> Mapping[ApplicationId, Sequence[StageRow]]:
+        rows = await super().stage_history(ids)
+        for ident in ids:
+            if self.truth[ident].stage_id == self.stage("Onsite"):
+                self.enter(ident, self.stage("Offer"))
+        return rows
+
+
+def told_by(kept: Kept) -> ApplicationObserved:
+    (fact,) = kept.told
+    assert isinstance(fact.data, ApplicationObserved)
+    return fact.data
+
+
+async def test_stays_between_two_looks_are_told_with_their_times_at_no_further_call() -> None:
+    harvest, kept = FakeHarvest(), Kept()
+    harvest.apply("Onsite")
+    first = harvest.apply()
+    second = harvest.enter(first.id, harvest.stage("Onsite"))
+    third = harvest.enter(first.id, harvest.stage("Offer"))
+    assert await reconciler_of(harvest, kept).step()
+    kept.told = [fact for fact in kept.told if fact.subject == f"application/{first.id}"]
+    coding, onsite = told_by(kept).passed
+    assert (coding.stage.id, coding.stage.name) == (first.stage_id, None)
+    assert onsite.stage.name == "Onsite"  # as another application in it shows
+    assert (coding.entered_at, onsite.entered_at) == (first.entered_at, second.entered_at)
+    assert second.entered_at is not None and third.entered_at is not None
+    assert second.entered_at <= onsite.exited_at <= third.entered_at
+    assert harvest.readings == 3  # two lists, and the visits
+
+
+async def test_a_stay_that_ended_while_the_application_was_read_is_told() -> None:
+    harvest, kept = MovedBetweenTheCalls(), Kept()
+    harvest.apply()
+    assert await reconciler_of(harvest, kept).step()
+    seen = told_by(kept)
+    assert seen.application is not None and seen.application.stage is not None
+    assert seen.application.stage.id == harvest.stage("Offer")
+    assert [stay.stage.id for stay in seen.passed] == [harvest.stage("Coding Assessment"), harvest.stage("Onsite")]
+
+
+async def test_the_same_state_read_again_is_the_same_fact() -> None:
+    harvest, kept = FakeHarvest(), Kept()
+    harvest.enter(harvest.apply().id, harvest.stage("Onsite"))
+    for _ in range(2):
+        assert await reconciler_of(harvest, kept).step()
+    assert kept.told[0].id == kept.told[1].id

@@ -26,9 +26,12 @@ STAGE_ROW = {"id": 1, "application_id": 2, "job_interview_stage_id": 3, "entered
         ({"current": True, "job_interview_stage_id": None}, False),
     ],
 )
-def test_only_the_row_of_the_present_visit_counts(change: dict[str, Any], is_current: bool) -> None:
+def test_only_a_row_that_says_so_and_names_a_stage_is_the_present_visit(
+    change: dict[str, Any], is_current: bool
+) -> None:
     (row,) = v3_rows.rows_of(v3_rows.ApplicationStageRow, json.dumps([STAGE_ROW | change]).encode())
-    assert (row.view() is not None) is is_current
+    view = row.view()
+    assert (view is not None and view.current) is is_current
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
@@ -26,6 +26,8 @@ MOST_ROUNDS: Final = 3
 SHARED_SECONDS: Final = 4.0
 """How long a reading is shared; well below the ten seconds after which nothing may rest on it any more (P4)."""
 
+Visits = Callable[[Sequence[ApplicationId]], Awaitable[Mapping[ApplicationId, StageRow]]]
+"""Reads the row of each application's present visit."""
 _Shown = ApplicationView | Missing
 
 
@@ -125,22 +127,31 @@ async def read_applications(
     unplaced = [view.id for view in shown.values() if view.is_active and view.stage_id is None]
     asked = [ident for ident, view in shown.items() if not view.prospect] if with_visits else unplaced
     rows = await harvest.current_stages(asked) if asked else {}
-    found = await joined(harvest, shown, rows)
+    found = await joined(harvest, shown, rows, harvest.current_stages)
     absent = {ident: job for ident, job in wanted.items() if ident not in shown}
     return Readings(read_at=read_at, applications=found, missing=await _missing(harvest, absent) if absent else {})
 
 
 async def joined(
-    harvest: Harvest, shown: Mapping[ApplicationId, ApplicationView], rows: Mapping[ApplicationId, StageRow]
+    harvest: Harvest,
+    shown: Mapping[ApplicationId, ApplicationView],
+    rows: Mapping[ApplicationId, StageRow],
+    visits: Visits,
 ) -> dict[ApplicationId, ApplicationView]:
-    """Return the applications in *shown* with the *rows* of their visits, which were read after them.
+    """Return the applications in *shown* with the *rows* of their present visits, which were read after them.
+
+    Args:
+        harvest: The account's Greenhouse.
+        shown: The applications.
+        rows: What *visits* returned.
+        visits: Reads present visits again where an application changed meanwhile.
 
     Raises:
         TransientError: One changes faster than it can be read.
     """
     torn = [ident for ident, row in rows.items() if _is_torn(shown[ident], row)]
     if torn:
-        shown, rows = await _read_whole(harvest, torn, dict(shown), dict(rows))
+        shown, rows = await _read_whole(harvest, torn, dict(shown), dict(rows), visits)
     return {ident: _placed(view, rows.get(ident)) for ident, view in shown.items()}
 
 
@@ -149,6 +160,7 @@ async def _read_whole(
     torn: list[ApplicationId],
     shown: dict[ApplicationId, ApplicationView],
     rows: dict[ApplicationId, StageRow],
+    visits: Visits,
 ) -> tuple[dict[ApplicationId, ApplicationView], dict[ApplicationId, StageRow]]:
     """Read what changed between the two calls until both show one moment.
 
@@ -162,7 +174,7 @@ async def _read_whole(
         ]
         if not moved:
             return shown, rows
-        rows |= await harvest.current_stages(moved)
+        rows |= await visits(moved)
         torn = [ident for ident in moved if shown[ident].stage_id != rows[ident].stage_id]
         if not torn:
             return shown, rows

@@ -18,7 +18,7 @@ import structlog
 
 from trellis.common.backoff import full_jitter
 from trellis.common.contracts.envelope import Envelope
-from trellis.common.contracts.facts import ApplicationObserved, FoundBy
+from trellis.common.contracts.facts import ApplicationObserved, FoundBy, PassedStage
 from trellis.common.contracts.identifiers import AccountId, ApplicationId, stable_id
 from trellis.common.errors import StoreAwayError, TransientError
 from trellis.common.failpoints import failpoint
@@ -35,7 +35,7 @@ from trellis.greenhouse_actions.adapters.harvest import (
 )
 from trellis.greenhouse_actions.adapters.measures import Measures
 from trellis.greenhouse_actions.domain.readings import ApplicationView, StageRow, Window
-from trellis.greenhouse_actions.domain.reconciling import LONGEST, Pace, Step, halved, merged, next_step
+from trellis.greenhouse_actions.domain.reconciling import LONGEST, Pace, Step, halved, merged, next_step, passed
 from trellis.greenhouse_actions.domain.requests import Permission, Route
 from trellis.greenhouse_actions.effects import DEFAULT_RETRY
 from trellis.greenhouse_actions.observer import SOURCE, snapshot
@@ -137,9 +137,11 @@ class Reconciler:
             changed = await _changed(harvest, pace, step.window)
         held = claim
         for some in _portions([view for view in changed if not view.prospect]):
-            rows = await _visits(harvest, some)
-            whole = await joined(harvest, {view.id: view for view in some}, rows)
-            facts = [_fact(claim, view, pace) for view in whole.values()]
+            visits = _Visits(harvest)
+            rows = await visits.of(some)
+            whole = await joined(harvest, {view.id: view for view in some}, rows, visits.present)
+            names = {view.stage_id: view.stage_name for view in whole.values()}
+            facts = [_fact(claim, view, pace, passed(visits.rows.get(view.id, ()), names)) for view in whole.values()]
             held = await self._reconciliations.tell(held, facts, self._lease)
             failpoint("reconciler.after_portion")
             self._relay.wake()
@@ -161,22 +163,35 @@ async def _changed(harvest: Harvest, pace: Pace, window: Window) -> list[Applica
     return merged([await harvest.changed(field, window) for field in pace.fields])
 
 
-async def _visits(harvest: Harvest, views: Sequence[ApplicationView]) -> Mapping[ApplicationId, StageRow]:
-    """Read present stage visits; where one is missing they count only when read after the proof that all is seen.
+class _Visits:
+    """Stage visits of one portion: `rows` are all of each application's, as they were read last, the newest first."""
 
-    An entry whose time is not known is left to a person.
-    """
-    ids = [view.id for view in views]
-    rows = await harvest.current_stages(ids)
-    placed = {view.id for view in views if view.is_active and view.stage_id is not None}
-    if harvest.capabilities.stage_history and placed - set(rows):
-        if not await harvest.sees_anything():
-            raise CredentialRejectedError(BLIND)
-        rows = await harvest.current_stages(ids)
-    return rows
+    def __init__(self, harvest: Harvest) -> None:
+        self._harvest = harvest
+        self.rows: dict[ApplicationId, Sequence[StageRow]] = {}
+
+    async def of(self, views: Sequence[ApplicationView]) -> Mapping[ApplicationId, StageRow]:
+        """Read all visits; where a present one is missing they count only when read after the proof that all is seen.
+
+        An entry whose time is not known is left to a person.
+        """
+        ids = [view.id for view in views]
+        rows = await self.present(ids)
+        placed = {view.id for view in views if view.is_active and view.stage_id is not None}
+        if self._harvest.capabilities.stage_history and placed - set(rows):
+            if not await self._harvest.sees_anything():
+                raise CredentialRejectedError(BLIND)
+            rows = await self.present(ids)
+        return rows
+
+    async def present(self, ids: Sequence[ApplicationId]) -> Mapping[ApplicationId, StageRow]:
+        """Read all visits of these applications, and return the row of each one's present visit."""
+        read = await self._harvest.stage_history(ids)
+        self.rows |= {ident: read.get(ident, ()) for ident in ids}
+        return {ident: row for ident, rows in read.items() for row in reversed(rows) if row.current}
 
 
-def _fact(claim: Claim, view: ApplicationView, pace: Pace) -> Envelope:
+def _fact(claim: Claim, view: ApplicationView, pace: Pace, stays: tuple[PassedStage, ...]) -> Envelope:
     times = (view.updated_at, view.last_activity_at, view.entered_at)
     # Two readings of the same state are one fact, which the inbox drops the second time. Through Harvest v1 neither
     # row nor time tells two visits apart, so the stage does.
@@ -194,6 +209,7 @@ def _fact(claim: Claim, view: ApplicationView, pace: Pace) -> Envelope:
             entered_at=view.entered_at,
             found_by=FoundBy.RECONCILIATION,
             act_within_s=pace.act_within.total_seconds(),
+            passed=stays,
         ),
         correlationid=str(ident),
         subject=f"application/{view.id}",

@@ -89,6 +89,9 @@ def _steps(event: e.Event) -> Iterator[Step]:
             )
         case e.StageEntered():
             yield from _entered(event)
+        case e.StagePassed(stage_id=stage, stage_name=name):
+            stay = f"was in stage {name or stage} from {_time(event.entered_at)} to {_time(event.exited_at)}"
+            yield _step("fact", f"{stay}; no webhook told of it, and nothing was done", stage_id=stage)
         case e.EntryOffered(visit=visit, reason=reason):
             yield _step(
                 "decision",

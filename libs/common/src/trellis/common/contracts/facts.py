@@ -147,6 +147,21 @@ class ApplicationDeleted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PassedStage:
+    """A stay in a stage that was over when it was read.
+
+    Attributes:
+        stage: The stage, with its name where that was at hand.
+        entered_at: When the stay began, by Greenhouse.
+        exited_at: When it ended, by Greenhouse.
+    """
+
+    stage: Stage
+    entered_at: AwareDatetime
+    exited_at: AwareDatetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ApplicationObserved:
     """We read the application in Greenhouse.
 
@@ -160,6 +175,8 @@ class ApplicationObserved:
         found_by: `reading` when we asked on purpose, `reconciliation` when the reconciler found it.
         act_within_s: How long ago, in seconds, an entry that no webhook told may have happened to be acted
             upon without a person's yes; None when the reading is not the reconciler's.
+        passed: The latest stays before the present one, the oldest first (Harvest v3's stage rows); empty when the
+            reading is not the reconciler's.
     """
 
     application_id: ApplicationId
@@ -169,6 +186,7 @@ class ApplicationObserved:
     asked_by: UUID | None = None
     found_by: FoundBy = FoundBy.READING
     act_within_s: float | None = None
+    passed: tuple[PassedStage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -56,7 +56,7 @@ class Capabilities:
     """What a version of Harvest can do beyond the other; where it cannot, what rests on it cannot tell.
 
     Attributes:
-        stage_history: It tells when the present stage was entered.
+        stage_history: It tells when each stage was entered and left.
         transfer_guard: A transfer to another job can name the stage it leaves.
         note_on_application: A note bears its application's id.
         updated_filter: Lists can be narrowed to what changed since, by `updated_at`.
@@ -123,6 +123,13 @@ class Harvest(Protocol):
         """Return the row of each application's present stage visit, where there is one.
 
         Without `Capabilities.stage_history` none is known, and nothing follows from that.
+        """
+
+    async def stage_history(self, ids: Sequence[ApplicationId]) -> Mapping[ApplicationId, Sequence[StageRow]]:
+        """Return the rows of all stage visits of each application that has any, the newest first.
+
+        The present one is among them where there is one. Without `Capabilities.stage_history` none is known, and
+        nothing follows from that.
         """
 
     async def candidates(self, ids: Sequence[CandidateId]) -> Mapping[CandidateId, CandidateView]:

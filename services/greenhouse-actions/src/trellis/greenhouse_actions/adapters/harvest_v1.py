@@ -126,6 +126,10 @@ class HarvestV1(HttpHarvest):
         """See `Harvest.current_stages`: v1 knows no visits."""
         return {}
 
+    async def stage_history(self, ids: Sequence[ApplicationId]) -> Mapping[ApplicationId, Sequence[StageRow]]:
+        """See `Harvest.stage_history`: v1 knows no visits."""
+        return {}
+
     async def candidates(self, ids: Sequence[CandidateId]) -> Mapping[CandidateId, CandidateView]:
         """See `Harvest.candidates`."""
         found: dict[CandidateId, CandidateView] = {}

@@ -89,13 +89,27 @@ class HarvestV3(HttpHarvest):
         """See `Harvest.current_stages`."""
         found: dict[ApplicationId, StageRow] = {}
         for some in _portions(ids):
-            query = {"application_ids": _joined(some), "current": "true"}
-            rows = await self._list(Route.APPLICATION_STAGES, query, v3_rows.ApplicationStageRow)
-            _only(Route.APPLICATION_STAGES, {row.application_id for row in rows}, some)
-            for view in (row.view() for row in rows):
-                if view is not None:
-                    found.setdefault(view.application_id, view)  # ids descend: the newest row comes first
+            for row in await self._visits(some, {"current": "true"}):
+                if row.current:
+                    found.setdefault(row.application_id, row)
         return found
+
+    async def stage_history(self, ids: Sequence[ApplicationId]) -> Mapping[ApplicationId, Sequence[StageRow]]:
+        """See `Harvest.stage_history`; in pages so long that 50 applications rarely need a second one."""
+        found: dict[ApplicationId, list[StageRow]] = {}
+        for some in _portions(ids):
+            for row in await self._visits(some, {"per_page": str(MOST_ROWS)}):
+                found.setdefault(row.application_id, []).append(row)
+        return found
+
+    async def _visits(self, some: Sequence[ApplicationId], query: Mapping[str, str]) -> list[StageRow]:
+        """Return the rows of at most 50 applications, the newest first."""
+        rows = await self._list(
+            Route.APPLICATION_STAGES, {"application_ids": _joined(some), **query}, v3_rows.ApplicationStageRow
+        )
+        _only(Route.APPLICATION_STAGES, {row.application_id for row in rows}, some)
+        views = (row.view() for row in rows)
+        return sorted((view for view in views if view is not None), key=lambda view: view.id, reverse=True)
 
     async def candidates(self, ids: Sequence[CandidateId]) -> Mapping[CandidateId, CandidateView]:
         """See `Harvest.candidates`."""

@@ -62,17 +62,20 @@ class ApplicationStageRow(Row):
     application_id: int
     job_interview_stage_id: int | None = None
     entered_at: Instant | None = None
+    exited_at: Instant | None = None
     current: bool | None = None
 
     def view(self) -> StageRow | None:
-        """Return it in our words; None when it is not the present visit or names no stage."""
-        if not self.current or self.job_interview_stage_id is None:
+        """Return it in our words; None when it names no stage."""
+        if self.job_interview_stage_id is None:
             return None
         return StageRow(
             id=StageRowId(self.id),
             application_id=ApplicationId(self.application_id),
             stage_id=StageId(self.job_interview_stage_id),
             entered_at=self.entered_at,
+            exited_at=self.exited_at,
+            current=bool(self.current),
         )
 
 

@@ -13,17 +13,21 @@ from trellis.common.contracts.identifiers import ApplicationId, CandidateId, Job
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageRow:
-    """The row of one application's present stage visit.
+    """The row of one stage visit of an application.
 
     Attributes:
         id: The row; in another range of ids than stages.
         entered_at: When the visit began; None on rows that were filled in later.
+        exited_at: When it ended; None of the present visit, and on rows that were filled in later.
+        current: Whether it is the present visit.
     """
 
     id: StageRowId
     application_id: ApplicationId
     stage_id: StageId
     entered_at: datetime | None
+    exited_at: datetime | None = None
+    current: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

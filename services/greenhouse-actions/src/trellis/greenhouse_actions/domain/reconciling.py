@@ -7,17 +7,22 @@ little before the present, so that a webhook that is only under way is not taken
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from trellis.greenhouse_actions.domain.readings import ApplicationView, ChangeField, Window
+from trellis.common.contracts.facts import PassedStage, Stage
+from trellis.common.contracts.identifiers import StageId
+from trellis.greenhouse_actions.domain.readings import ApplicationView, ChangeField, StageRow, Window
 
 LONGEST: Final = timedelta(hours=6)
 """Longest window; a deep comparison is made of many, so that what was done is not done again after a crash."""
 SHORTEST: Final = timedelta(minutes=1)
 """A window that is too full for one list is halved down to this."""
+
+MOST_PASSED: Final = 20
+"""Stays of one application that are told of, the latest: nobody reads more, and a fact stays small."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,3 +86,25 @@ def merged(lists: Iterable[Iterable[ApplicationView]]) -> list[ApplicationView]:
     """Return each application of *lists* once, as it was read last, the oldest id first."""
     found = {view.id: view for views in lists for view in views}
     return [found[ident] for ident in sorted(found)]
+
+
+def passed(rows: Iterable[StageRow], names: Mapping[StageId | None, str | None]) -> tuple[PassedStage, ...]:
+    """Return the latest stays of *rows* that are over, the oldest first; a row without its times tells of none.
+
+    A window does not bound them: of an application that changed again and again while nothing was compared, the
+    lists show the last change alone.
+
+    Args:
+        rows: All stage visits of one application.
+        names: Names of stages, as far as other applications in them were read too.
+    """
+    stays = [
+        PassedStage(
+            stage=Stage(id=row.stage_id, name=names.get(row.stage_id)),
+            entered_at=row.entered_at,
+            exited_at=row.exited_at,
+        )
+        for row in rows
+        if not row.current and row.entered_at is not None and row.exited_at is not None
+    ]
+    return tuple(sorted(stays, key=lambda stay: (stay.entered_at, stay.exited_at))[-MOST_PASSED:])

@@ -17,6 +17,7 @@ from trellis.workflow.domain import events as e
 STORED_TYPES: Final[dict[str, type]] = {
     "application_adopted.v1": e.ApplicationAdopted,
     "stage_entered.v1": e.StageEntered,
+    "stage_passed.v1": e.StagePassed,
     "entry_offered.v1": e.EntryOffered,
     "stage_settled.v1": e.StageSettled,
     "status_changed.v1": e.StatusChanged,

@@ -85,6 +85,7 @@ class Application:
         anonymized_in: The stage visit in which Greenhouse anonymised the candidate; its entry counts for nothing any more.
         visit: The present stage visit; None before the first or without a stage.
         visit_count: How many visits there were.
+        passed_at: When the latest stay began that was over when it was first seen.
         activity_at: The latest of Greenhouse's own times seen.
         commands: All commands asked for, by id.
         results: Latest result version judged or noted, by visit and assessment.
@@ -112,6 +113,7 @@ class Application:
     anonymized_in: Visit | None = None
     visit: StageVisit | None = None
     visit_count: int = 0
+    passed_at: datetime | None = None
     activity_at: datetime | None = None
     commands: Mapping[CommandId, Commanded] = field(default_factory=dict)
     results: Mapping[tuple[Visit, AssessmentId], int] = field(default_factory=dict)
@@ -156,6 +158,9 @@ def evolve(state: Application, event: e.Event) -> Application:
             return _adopted(state, event)
         case e.StageEntered():
             return _entered(state, event)
+        case e.StagePassed(entered_at=entered_at):
+            passed_at, activity_at = latest(state.passed_at, entered_at), latest(state.activity_at, entered_at)
+            return _with(state, passed_at=passed_at, activity_at=activity_at)
         case e.EntryOffered(visit=name):
             return replace(state, offered=name)
         case e.StageSettled(visit=name):

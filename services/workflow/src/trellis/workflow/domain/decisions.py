@@ -7,7 +7,7 @@ repeat yields no event; what is late or held is recorded with its reason.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final, Literal
 
 from trellis.common.contracts import facts as f
@@ -19,14 +19,8 @@ from trellis.workflow.domain.application import ERASED, Application, Commanded, 
 from trellis.workflow.domain.entering import Entry, accept, adopt, enter, enter_untold
 from trellis.workflow.domain.judging import judge_result, judge_stage_entry
 from trellis.workflow.domain.ordering import obey
+from trellis.workflow.domain.passing import ENTRY_TOLERANCE, SAME_ENTRY, is_of_a_passed_stay, passing
 from trellis.workflow.domain.rules import Workflows
-
-ENTRY_TOLERANCE: Final = timedelta(seconds=1)
-"""Greenhouse's webhooks bear seconds, its readings milliseconds; once an activity a second early was seen."""
-
-SAME_ENTRY: Final = timedelta(minutes=1)
-"""Nearer to the known entry, an entry into the same stage that only the reconciler saw is taken for that one:
-Greenhouse's rows may be written after the activity they tell of, and a second invite is worse than none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,6 +225,8 @@ def _entry_alone(
     visit = state.visit
     if kind != "entry" or visit is None or visit.entry_seen or not _is_in(visit, snapshot):
         return []
+    if is_of_a_passed_stay(state, snapshot):
+        return []
     return _enter(state, message, replace(snapshot, status=state.status), visit.name, None, workflows)
 
 
@@ -339,7 +335,8 @@ def _observed(
     if reading.found_by is FoundBy.RECONCILIATION:
         if _is_overtaken(state, reading, snapshot):
             return []
-        events = _reconciled(state, message, reading, snapshot, workflows)
+        passed = passing(state, reading)
+        events = [*passed, *_reconciled(fold(state, passed), message, reading, snapshot, workflows)]
         return [*events, *_known_until(fold(state, events), message, snapshot)]
     if not state.known:
         return [adopt(state, snapshot, snapshot.status or state.status, reading.found_by, reading.entered_at)]

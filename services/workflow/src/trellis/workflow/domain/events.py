@@ -71,6 +71,21 @@ class StageEntered:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StagePassed:
+    """The application was in a stage for a while, which only a later reading showed: no rule is judged on it.
+
+    Attributes:
+        entered_at: When the stay began, by Greenhouse.
+        exited_at: When it ended.
+    """
+
+    stage_id: StageId
+    stage_name: str | None
+    entered_at: datetime
+    exited_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EntryOffered:
     """An adopted visit on which rules would have acted waits for a person's yes.
 
@@ -342,6 +357,7 @@ class StandingChanged:
 Event = (
     ApplicationAdopted
     | StageEntered
+    | StagePassed
     | EntryOffered
     | StageSettled
     | StatusChanged

@@ -20,6 +20,7 @@ _NEEDS_A_PERSON: Final = (OutcomeState.PARKED, OutcomeState.REFUSED)
 _NOTHING: Final = (None, "")
 _SHOWS_NOTHING: Final = (
     e.StageEntered,
+    e.StagePassed,
     e.StageSettled,
     e.RulesJudged,
     e.InviteRequested,

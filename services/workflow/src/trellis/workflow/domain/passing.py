@@ -1,0 +1,42 @@
+"""Stays that no webhook told and that were over when the application was read: recorded, and never acted upon."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+from trellis.common.contracts.facts import ApplicationObserved, ApplicationSnapshot
+from trellis.workflow.domain import events as e
+from trellis.workflow.domain.application import Application, latest
+
+ENTRY_TOLERANCE: Final = timedelta(seconds=1)
+"""Greenhouse's webhooks bear seconds, its readings milliseconds; once an activity a second early was seen."""
+
+SAME_ENTRY: Final = timedelta(minutes=1)
+"""Nearer to the known entry, an entry into the same stage that only the reconciler saw is taken for that one:
+Greenhouse's rows may be written after the activity they tell of, and a second invite is worse than none."""
+
+
+def passing(state: Application, reading: ApplicationObserved) -> list[e.Event]:
+    """Return the stays of *reading* that came after all that is known, the oldest first; none at first sight.
+
+    Without a time of the known visit nothing tells which of them it was.
+    """
+    visit = state.visit
+    if visit is None or visit.entered_at is None:
+        return []
+    known = latest(visit.entered_at + SAME_ENTRY, state.passed_at)
+    return [
+        e.StagePassed(
+            stage_id=stay.stage.id, stage_name=stay.stage.name, entered_at=stay.entered_at, exited_at=stay.exited_at
+        )
+        for stay in reading.passed
+        if (known is None or stay.entered_at > known)
+        and (reading.entered_at is None or stay.entered_at < reading.entered_at)
+    ]
+
+
+def is_of_a_passed_stay(state: Application, snapshot: ApplicationSnapshot) -> bool:
+    """Whether an entry told late is that of a stay recorded as over, or of one before it, and not the present one's."""
+    told = snapshot.last_activity_at
+    return told is not None and state.passed_at is not None and told <= state.passed_at + ENTRY_TOLERANCE
