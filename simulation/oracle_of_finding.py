@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from simulation.plan import ACT_WITHIN_SECONDS
 from trellis.common.contracts.facts import FoundBy
+from trellis.common.contracts.identifiers import stream_id
 from trellis.workflow.domain import events as e
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ def finding(world: World) -> Iterator[str]:
     """Return every broken promise about what was found."""
     yield from _found_once(world)
     yield from _found_in_time(world)
+    yield from _passed_once(world)
 
 
 def _found_once(world: World) -> Iterator[str]:
@@ -46,3 +49,21 @@ def _found_in_time(world: World) -> Iterator[str]:
         )
         if at - entered > ACT_WITHIN_SECONDS + 1.0 and key not in world.accepts:
             yield f"P6: {event.application_id} of {key[0]} entered {at - entered:.0f} s before it was found, and nobody said yes"
+
+
+def _passed_once(world: World) -> Iterator[str]:
+    """P6: a stay recorded as over when it was first seen was there, and is recorded once and not as an entry too."""
+    stays = {stream_id(*key): changes for key, changes in world.changes.items()}
+    entered: set[Any] = set()
+    passed: Counter[Any] = Counter()
+    for row in world.memories["workflow"].table("event").values():
+        event = row["recorded"].event
+        if isinstance(event, e.StagePassed):
+            passed[row["stream"], event.stage_id, seconds(event.entered_at)] += 1
+        elif isinstance(event, e.StageEntered) and event.activity_at is not None:
+            entered.add((row["stream"], event.stage_id, int(seconds(event.activity_at))))
+    for (stream, stage, at), count in passed.items():
+        if not any(is_in == stage and abs(since - at) < 0.01 for since, is_in, _ in stays.get(stream, ())):
+            yield f"P6: the log of {stream} has a stay in {stage} from {at:.0f} s on that never was"
+        if count > 1 or (stream, stage, int(at)) in entered:
+            yield f"P6: the log of {stream} tells twice of its stay in {stage} from {at:.0f} s on"

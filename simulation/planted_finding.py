@@ -15,7 +15,7 @@ from trellis.greenhouse_actions import reading, reconciler
 from trellis.greenhouse_actions.adapters.harvest import CredentialRejectedError
 from trellis.greenhouse_actions.domain import readings
 from trellis.greenhouse_actions.domain.reconciling import next_step
-from trellis.workflow.domain import decisions, entering
+from trellis.workflow.domain import decisions, entering, events
 
 _Put = Callable[[Any, str, Any], None]
 
@@ -99,6 +99,21 @@ def window_without_overlap(put: _Put) -> None:
         return next_step(mark, now, replace(pace, overlap=timedelta(), delay=timedelta()), **more)
 
     put(reconciler, "next_step", bare)
+
+
+def passed_again_and_again(put: _Put) -> None:
+    """Each reading's stays are recorded, whatever the log knows of them."""
+
+    def passing(state: Any, reading: Any) -> list[Any]:
+        return [
+            events.StagePassed(
+                stage_id=stay.stage.id, stage_name=None, entered_at=stay.entered_at, exited_at=stay.exited_at
+            )
+            for stay in reading.passed
+            if state.visit is not None
+        ]
+
+    put(decisions, "passing", passing)
 
 
 def old_reading_wins(put: _Put) -> None:
