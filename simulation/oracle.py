@@ -196,10 +196,8 @@ def _effects_are_rows(world: World, rows: dict[Any, Any]) -> Iterator[str]:
 
 def _done_is_done(world: World, rows: dict[Any, Any]) -> Iterator[str]:
     """What is told as done was done; a move may have been a person's, and another invite's result stand for an invite."""
-    invites = world.memories["assessments"].table("invite")
-    stood_for = {ident for ident, row in invites.items() if row["follows"] or row["attached_body_id"]}
     for ident, row in rows.items():
-        if row["state"] is not State.DONE or row["action"] is Action.MOVE or ident in stood_for:
+        if row["state"] is not State.DONE or row["action"] is Action.MOVE or row["attempt"] == 0:
             continue
         if row["action"] is Action.INVITE and world.put_back_at is not None:
             continue  # Coderbyte may show the person's invite for another application, which the backup does not know
@@ -303,7 +301,8 @@ def _nothing_kept(world: World) -> Iterator[str]:
     bodies = [row["kept"] for row in ingest.table("body").values()]
     found += [("body", kept.account, json.loads(kept.body)["email"]) for kept in bodies if kept.fault is None]
     # The journal of erasures tells neither of merges nor of the hashes of those who were invited since the backup.
-    excused = {True: world.invited_since, False: world.erased_before & world.merged_addresses}
+    merged = world.erased_before & world.merged_addresses
+    excused = {True: world.invited_since | merged, False: merged}
     for where, account, address in found:
         if (account, address) in world.erased and (account, address) not in excused[where == "body"]:
             yield f"P8: the address {address} of {account} is kept in {where}, and its person was erased"

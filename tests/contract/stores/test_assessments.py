@@ -195,14 +195,17 @@ def attached(of: NewInvite, body: UUID, **more: Any) -> AttachedInvite:
 
 class TestInvites:
     async def test_an_invite_is_found_as_it_was_prepared_and_by_its_account_only(self, kept: Kept) -> None:
-        new = await kept.prepare(invite(known_attempts=frozenset({"b", "a"}), read_at=AT, poll_after=LATER))
+        token = uuid4()
+        new = await kept.prepare(
+            invite(known_attempts=frozenset({"b", "a"}), read_at=AT, poll_after=LATER, ready_token=token)
+        )
         found = await kept.stored(new)
         assert replace(found, address=None) == StoredInvite(
             command_id=new.command_id, account=ACME, application_id=ApplicationId(1), candidate_id=JANE,
             visit=Visit("n1"), stage_id=StageId(7), assessment_id=TEST, correlationid="c-1",
             address_hash="hash of jane", address=None, known_attempts=frozenset({"a", "b"}), read_at=AT, doubted=False,
             follows=None, follow_kind=None, progress=Progress.INVITED, completed_at=None, time_expired=None,
-            poll_step=None,
+            poll_step=None, ready_token=token,
         )  # fmt: skip
         assert await kept.run(kept.invites, "address", found) == "jane@mail.example"
         assert await kept.find(new, GLOBEX) is None

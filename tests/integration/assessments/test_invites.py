@@ -276,6 +276,22 @@ async def test_after_a_restore_what_coderbyte_shows_already_proves_nothing(bench
     assert (await bench.state(shown), await bench.state(absent), bench.mails()) == ("in_doubt", "waiting", 0)
 
 
+async def test_a_look_after_a_restore_that_dies_before_it_is_recorded_proves_nothing_at_the_next_one(
+    bench: Bench,
+) -> None:
+    await bench.connect(invite__on_unknown="resend_once", lookup__lists_pending_invites=True)
+    await restored(bench)
+    bench.twin.submit(WHO, TEST, final_score=99)
+    command = bench.invite()
+    await bench.take(command)
+    await bench.run(rounds=2)
+    await bench.execute("update intent set state = 'unknown', due_at = clock_timestamp(), lease_until = null")
+    await bench.run(rounds=2)
+    await asyncio.sleep(0.1)
+    await bench.run(rounds=2)
+    assert (await bench.state(command), bench.mails()) == ("in_doubt", 0)
+
+
 async def test_after_a_restore_two_visits_that_were_proven_absent_are_one_mail(bench: Bench) -> None:
     await bench.connect(invite__on_unknown="resend_once", lookup__lists_pending_invites=True)
     bench.twin.switches["lookup.lists_pending_invites"] = True

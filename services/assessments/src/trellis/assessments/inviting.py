@@ -308,6 +308,8 @@ class InviteEffect:
             )
         except CredentialError as error:
             return Unauthorized(reason=str(error), remedy=error.remedy)
+        if stored.ready_token is None and stored.known_attempts and not shown.beyond(stored.known_attempts):
+            return _shown_before(organization)  # that look was not recorded, or a person's order makes another one
         return judge_look_up(
             shows=shown.beyond(stored.known_attempts),
             listing_read=True,
@@ -345,11 +347,7 @@ class InviteEffect:
                 connection, intent.account, intent.id, timedelta(seconds=organization.options.poll_schedule[0])
             )
         if shown.hashes:
-            return CannotTell(
-                reason="the database was restored, and Coderbyte shows this person at this assessment: from this "
-                "invite or from an earlier one",
-                remedy=doubt_remedy(organization.options),
-            )
+            return _shown_before(organization)
         return judge_look_up(shows=False, listing_read=True, retries=intent.retries, options=organization.options)
 
     # -- what the account set
@@ -368,3 +366,12 @@ class InviteEffect:
         """Return `credential.retry_s`."""
         organization = await self._connections.load(account)
         return timedelta(seconds=60) if organization is None else organization.options.credential_retry
+
+
+def _shown_before(organization: Organization) -> CannotTell:
+    """Return what is said after a restore of an invite whose person Coderbyte showed already at the first look."""
+    return CannotTell(
+        reason="the database was restored, and Coderbyte shows this person at this assessment: from this invite or "
+        "from an earlier one",
+        remedy=doubt_remedy(organization.options),
+    )

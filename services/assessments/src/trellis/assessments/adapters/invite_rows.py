@@ -23,7 +23,12 @@ FollowKind = Literal["shared", "earlier"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredInvite:
-    """One row, as the shell works with it; see the columns' comments."""
+    """One row, as the shell works with it; see the columns' comments.
+
+    Attributes:
+        ready_token: The claim under which it was made ready; None when a look-up after a restore wrote the row, so that
+            what was known then may be of this invite.
+    """
 
     command_id: UUID
     account: AccountId
@@ -45,6 +50,7 @@ class StoredInvite:
     time_expired: bool | None
     poll_step: int | None
     attached_body_id: UUID | None = None
+    ready_token: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +134,7 @@ def stored_of(row: Any) -> StoredInvite:
         address=row["address"],
         known_attempts=frozenset(row["known_attempts"]),
         read_at=row["read_at"],
+        ready_token=row["ready_token"],
         doubted=row["doubted"],
         follows=row["follows"],
         follow_kind=row["follow_kind"],

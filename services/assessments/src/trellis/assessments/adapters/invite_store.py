@@ -38,7 +38,7 @@ _KNOWN: Final = (
 )
 _STORED: Final = (
     "command_id, account_id, application_id, candidate_id, visit, stage_id, assessment_id, correlationid, "
-    "address_hash, address, known_attempts, read_at, doubted, follows, follow_kind, progress, completed_at, "
+    "address_hash, address, known_attempts, read_at, ready_token, doubted, follows, follow_kind, progress, completed_at, "
     "time_expired, poll_step, attached_body_id"
 )
 _ORDER: Final = "array['invited', 'started', 'completed', 'graded', 'reviewed']"
