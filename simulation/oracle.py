@@ -196,8 +196,11 @@ def _effects_are_rows(world: World, rows: dict[Any, Any]) -> Iterator[str]:
 
 def _done_is_done(world: World, rows: dict[Any, Any]) -> Iterator[str]:
     """What is told as done was done; a move may have been a person's, and another invite's result stand for an invite."""
+    attached = {
+        event.invite_id for row in world.logged() if isinstance(event := row["recorded"].event, e.AttachRequested)
+    }
     for ident, row in rows.items():
-        if row["state"] is not State.DONE or row["action"] is Action.MOVE or row["attempt"] == 0:
+        if row["state"] is not State.DONE or row["action"] is Action.MOVE or row["attempt"] == 0 or ident in attached:
             continue
         if row["action"] is Action.INVITE and world.put_back_at is not None:
             continue  # Coderbyte may show the person's invite for another application, which the backup does not know
@@ -301,8 +304,8 @@ def _nothing_kept(world: World) -> Iterator[str]:
     bodies = [row["kept"] for row in ingest.table("body").values()]
     found += [("body", kept.account, json.loads(kept.body)["email"]) for kept in bodies if kept.fault is None]
     # The journal of erasures tells neither of merges nor of the hashes of those who were invited since the backup.
-    merged = world.erased_before & world.merged_addresses
-    excused = {True: world.invited_since | merged, False: merged}
+    lost = world.erased_before if not world.ended_at else world.erased_before & world.merged_addresses
+    excused = {True: world.invited_since | lost, False: lost}
     for where, account, address in found:
         if (account, address) in world.erased and (account, address) not in excused[where == "body"]:
             yield f"P8: the address {address} of {account} is kept in {where}, and its person was erased"
