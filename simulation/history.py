@@ -28,6 +28,7 @@ from simulation.twins.ledger import MemoryLedger, put_brake, release_brake
 from simulation.twins.memory import Row, Session
 from simulation.versions import live_with_versions
 from simulation.world import World
+from trellis.common.contracts.envelope import Envelope
 from trellis.common.contracts.identifiers import AccountId
 from trellis.common.errors import ConflictError, TransientError
 from trellis.common.ledger.changes import Change
@@ -256,11 +257,8 @@ class _History:
                 world.accepts[account, application] += 1
                 world.accepted_at[account, application] = world.loop.time()
                 world.tell("{}: a person says yes to the entry of {}", account, application)
-                try:
-                    async with session.transaction() as connection:
-                        await session.put_out(connection, [acceptance(account, application, offered)])
-                except TransientError:  # it may have been said all the same
-                    continue
+                said = acceptance(account, application, offered)
+                await _say(session, said)
 
     async def _order(self, account: AccountId) -> None:
         """A person who looked into the vendors' own pages confirms, orders again or gives up what is held."""
@@ -280,6 +278,18 @@ class _History:
                     continue
                 if state is not None:
                     world.tell("{}: a person orders of {}: {}", account, row["id"], occurrence.value)
+
+
+async def _say(session: Session, said: Envelope) -> None:
+    """Say yes, again until it is known to have been heard."""
+    while True:
+        try:
+            async with session.transaction() as connection:
+                await session.put_out(connection, [said])
+        except TransientError:
+            await asyncio.sleep(1.0)
+            continue
+        return
 
 
 async def _ordered(session: Session, row: Row, occurrence: Occurrence) -> State | None:

@@ -199,6 +199,8 @@ def _done_is_done(world: World, rows: dict[Any, Any]) -> Iterator[str]:
     attached = {
         event.invite_id for row in world.logged() if isinstance(event := row["recorded"].event, e.AttachRequested)
     }
+    invites = world.memories["assessments"].table("invite")
+    attached |= {ident for ident, row in invites.items() if row["follows"] is not None}
     for ident, row in rows.items():
         if row["state"] is not State.DONE or row["action"] is Action.MOVE or row["attempt"] == 0 or ident in attached:
             continue

@@ -88,9 +88,9 @@ def _came_back_soon(world: World, account: AccountId, application: ApplicationId
 
 
 def _entered_by_unreject(changes: Sequence[tuple[float, Any, bool]]) -> bool:
-    """Whether a rejection taken back put it where it never was, which no webhook calls an entry: then it is adopted."""
-    *before, (_, stage, _) = changes
-    return bool(before) and before[-1][1] is None and all(same != stage for _, same, _ in before)
+    """Whether rejections taken back alone put it where it is, which no webhook calls an entry: then it is adopted."""
+    stages = [stage for _, stage, _ in changes]
+    return all(number > 0 and stages[number - 1] is None for number, stage in enumerate(stages) if stage == stages[-1])
 
 
 def _began(changes: Sequence[tuple[float, Any, bool]]) -> float:

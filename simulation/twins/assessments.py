@@ -392,11 +392,15 @@ class MemoryResults:
             follows = opened.get("invite", invite.command_id)
             is_own = follows is not None and follows["follows"] is None and row["published"]
             is_wanted = (invite.account, invite.candidate_id, invite.assessment_id) == wanted
-            if is_own and is_wanted and stored.completed_at > opened.now - within:
+            if is_own and is_wanted:
                 found.append((stored, invite))
-        if not found:
+        latest = {
+            invite.command_id: (stored, invite) for stored, invite in sorted(found, key=lambda item: item[0].version)
+        }
+        young = [item for item in latest.values() if item[0].completed_at > opened.now - within]
+        if not young:
             return None
-        stored, invite = max(found, key=lambda item: (item[0].completed_at, item[0].version))
+        stored, invite = max(young, key=lambda item: (item[0].completed_at, item[0].version))
         return RecentResult(
             command_id=invite.command_id,
             application_id=invite.application_id,

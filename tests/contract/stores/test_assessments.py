@@ -645,6 +645,13 @@ class TestSignalsAndPeople:
         assert await recent(timedelta(minutes=39)) is None
         assert await recent(candidate=JOHN) is None
         assert await recent(account=GLOBEX) is None
+        corrected, at = replace(GOOD, score=12.0), now - timedelta(minutes=45)  # the vendor's time, before our own
+        await kept.run(
+            kept.results, "keep", await kept.stored(second), 2, corrected, None, completed_at=at, published=True
+        )
+        found = await recent()
+        assert (found.command_id, found.stored.version, found.stored.result) == (second.command_id, 2, corrected)
+        assert await recent(timedelta(minutes=44)) is None
 
     async def test_an_unmatched_signal_is_kept_once(self, kept: Kept) -> None:
         ident = uuid4()

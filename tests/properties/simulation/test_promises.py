@@ -14,7 +14,7 @@ from simulation.history import play
 from simulation.plan import LEAST_MESSAGES
 
 LONG = bool(os.environ.get("TRELLIS_LONG"))
-PARTS, EACH = (50, 2000) if LONG else (10, 300)
+PARTS, EACH = (50, 2000) if LONG else (4, 200)
 """Fresh histories are played in so many parts of so many each, which go on side by side."""
 LEAST, MOST = 150, 500
 """How many known histories are played at least, and at most until all that can be met was met."""

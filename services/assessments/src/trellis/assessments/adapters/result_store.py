@@ -196,7 +196,10 @@ class ResultStore:
             f"clock_timestamp() - r.completed_at as age, {', '.join(f'r.{name}' for name in _RESULT.split(', '))} "
             "from result r join invite v on v.command_id = r.command_id where r.account_id = $1 "
             "and r.candidate_id = $2 and r.assessment_id = $3 and r.published and v.follows is null "
-            "and r.completed_at > clock_timestamp() - $4::interval order by r.completed_at desc, r.version desc limit 1",
+            "and r.completed_at > clock_timestamp() - $4::interval "
+            # A version that came later may bear an earlier time: it is the vendor's then, and no longer our own.
+            "and not exists (select from result l where l.account_id = $1 and l.command_id = r.command_id "
+            "and l.published and l.version > r.version) order by r.completed_at desc, r.version desc limit 1",
             account,
             candidate,
             assessment,
