@@ -43,6 +43,8 @@ def _results_arrive(world: World) -> Iterator[str]:
     for invite in invites:
         if (invite["account"], invite["address"]) in unsure:
             continue  # after a restore nobody can tell of which invite a result is, until a person says so
+        if invite["follow_kind"] == "earlier":
+            continue  # the earlier invite's result stands for it, which may have gone to another address of the person
         address = None if invite["address"] is None else invite["address"].decode()
         score = world.reviewed.get((invite["account"], address)) if address else None
         key = tuple(invite[name] for name in ("account", "application_id", "visit", "assessment_id"))
