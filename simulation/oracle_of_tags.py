@@ -30,7 +30,7 @@ def tags(world: World) -> Iterator[str]:
             if row["state"] is not State.SUPERSEDED or KEPT_OFF not in (row["cause"] or ""):
                 continue
             changes = world.tagged.get((row["account"], row["application_id"]), ())
-            if not any(is_on for _, is_on in _during(changes, seconds(row["created_at"]))):
+            if not any(is_on for _, is_on in _during(changes, seconds(row["created_at"]) - READING_SECONDS)):
                 yield f"P5: {row['action'].value} {row['id']} of {row['account']} was kept off, and there was no tag"
 
 
