@@ -179,7 +179,7 @@ def _nothing_silent(world: World) -> Iterator[str]:
 
 
 def _effects_are_rows(world: World, rows: dict[Any, Any]) -> Iterator[str]:
-    """What the vendors did is not told as never done."""
+    """What the vendors did is not told as never done; of a deleted application nobody can see it any more."""
     markers = {(row["account"], note_marker(row["id"]).removeprefix("[ref ")): row for row in rows.values()}
     for done in world.done:
         if done.kind == "note":
@@ -188,9 +188,7 @@ def _effects_are_rows(world: World, rows: dict[Any, Any]) -> Iterator[str]:
                 continue
             if row is None:
                 yield f"P5: the note {done.detail} of {done.account} belongs to no command"
-            elif row["state"] is not State.DONE and not (
-                world.put_back_at is not None and (done.account, done.application) in world.deleted
-            ):
+            elif row["state"] is not State.DONE and (done.account, done.application) not in world.deleted:
                 yield f"P5: the note {done.detail} of {done.account} is there, and shown as {row['state'].value}"
 
 
