@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -50,7 +51,8 @@ def test_each_standing_has_words_and_none_takes_them_back() -> None:
 
 
 def test_a_text_is_cut_to_what_a_short_text_takes() -> None:
-    assert len(text_of(Standing.PROBLEM, "x" * (LONGEST - 9))) == LONGEST
+    assert LONGEST == 250
+    assert text_of(Standing.PROBLEM, "x" * (LONGEST - 9)) == "Problem: " + "x" * (LONGEST - 9)
     cut = text_of(Standing.PROBLEM, "x" * 1000)
     assert len(cut) == LONGEST < 255
     assert cut.endswith("x…")
@@ -104,6 +106,7 @@ def test_who_is_not_shown_is_looked_for_ever_more_slowly_and_then_given_up() -> 
     known = [wait for wait in waits if wait is not None]
     assert known == sorted(known) and known[-1] == timedelta(hours=1)
     assert waits[len(known) :] == [None] * (30 - len(known))
+    assert len(known) == 18
     assert timedelta(hours=6) < sum(known, timedelta()) < timedelta(days=1)
 
 
@@ -126,3 +129,17 @@ def test_the_end_of_a_problem_tells_which() -> None:
 
 def test_without_a_stage_visit_nothing_is_noted() -> None:
     assert note_of(command(Standing.PROBLEM, visit=None), "") is None
+    assert note_of(replace(command(Standing.PROBLEM), visit=None), "") is None
+    assert note_of(replace(command(Standing.PROBLEM), stage_id=None), "") is None
+
+
+def test_a_note_of_how_it_stands_comes_of_no_workflow() -> None:
+    noted = note_of(command(Standing.WAITING, "found late"), "")
+    assert noted is not None
+    assert (noted.origin.workflow, noted.origin.version, noted.origin.rule) == ("", 0, "")
+    assert note_of(command(Standing.WAITING), "Problem: no address") == replace(noted, text="Waiting for a person")
+
+
+def test_only_an_answer_below_300_says_that_it_is_shown() -> None:
+    assert classify(Answered(status=299), "k") == Done()
+    assert isinstance(classify(Answered(status=300), "k"), TryLater)
