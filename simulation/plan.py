@@ -157,7 +157,7 @@ class Plan:
 
 def draw_plan(seed: int) -> Plan:
     """Return the history of *seed*."""
-    draw = random.Random(f"{seed} plan")  # noqa: S311 - a seed is what makes a history repeatable
+    draw = _apart(seed, "plan")
     is_large, reconciles = draw.random() < LARGE, draw.random() < RECONCILED
     faulty_seconds = 150.0 if is_large else 50.0 + draw.random() * 80.0
     plan = Plan(
@@ -174,30 +174,35 @@ def draw_plan(seed: int) -> Plan:
         ),
         outages=tuple(_outages(draw, faulty_seconds, reconciles=reconciles)),
         reconciles=reconciles,
-        by_hand=random.Random(f"{seed} by hand").random() < BY_HAND,  # noqa: S311 - as above
-        erases=random.Random(f"{seed} erases").random() < ERASES,  # noqa: S311 - as above
-        slips=reconciles and random.Random(f"{seed} slips").random() < SLIPS,  # noqa: S311 - as above
-        refuses=random.Random(f"{seed} refuses").random() < REFUSES,  # noqa: S311 - as above
-        reviews=random.Random(f"{seed} reviews").random() < REVIEWS,  # noqa: S311 - as above
+        by_hand=_apart(seed, "by hand").random() < BY_HAND,
+        erases=_apart(seed, "erases").random() < ERASES,
+        slips=reconciles and _apart(seed, "slips").random() < SLIPS,
+        refuses=_apart(seed, "refuses").random() < REFUSES,
+        reviews=_apart(seed, "reviews").random() < REVIEWS,
         behind_seconds=draw.choice((0.0, BEHIND_SECONDS / 2, BEHIND_SECONDS)),
     )
-    back = random.Random(f"{seed} restored")  # noqa: S311 - as above
+    back = _apart(seed, "restored")
     if (
         seed < RESTORED_SEEDS and back.random() < RESTORED
     ):  # what a restore forgot is found by comparing; orders by hand are forgotten
         plan = replace(plan, backup_at=(0.1 + 0.85 * back.random()) * faulty_seconds, reconciles=True, by_hand=False)
-    old = random.Random(f"{seed} v1")  # noqa: S311 - as above
+    old = _apart(seed, "v1")
     if old.random() < THROUGH_V1:
         to_v3_at = old.choice((None, (0.2 + 0.7 * old.random()) * faulty_seconds))
         plan = replace(plan, through_v1=old.choice(ACCOUNTS), to_v3_at=to_v3_at)
-    again = random.Random(f"{seed} reuses")  # noqa: S311 - as above
+    again = _apart(seed, "reuses")
     return replace(
         plan,
         outages=(*plan.outages, *_vendors_away(seed, plan.lives)),
-        tags=random.Random(f"{seed} tags").random() < TAGS,  # noqa: S311 - as above
-        poisons=plan.backup_at is None and random.Random(f"{seed} poisons").random() < POISONS,  # noqa: S311 - as above
+        tags=_apart(seed, "tags").random() < TAGS,
+        poisons=plan.backup_at is None and _apart(seed, "poisons").random() < POISONS,
         reuse_seconds=again.choice(REUSED_SECONDS) if again.random() < REUSES else None,
     )
+
+
+def _apart(seed: int, what: str) -> random.Random:
+    """Return what decides of *what* alone, so that all else of a history is as without."""
+    return random.Random(f"{seed} {what}")  # noqa: S311 - a seed is what makes a history repeatable
 
 
 def _replicas(draw: random.Random, is_large: bool) -> list[Replica]:
@@ -247,7 +252,7 @@ def _vendors_away(seed: int, lives: Sequence[Life]) -> list[Outage]:
 
     By draws of its own, so that the rest of a history is as without.
     """
-    draw = random.Random(f"{seed} vendors")  # noqa: S311 - a seed is what makes a history repeatable
+    draw = _apart(seed, "vendors")
     if draw.random() >= AWAY:
         return []
     life = draw.choice(lives)

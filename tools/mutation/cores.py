@@ -44,6 +44,7 @@ CORES: Final[tuple[Core, ...]] = (
         "trellis.workflow.domain.application",
         (f"{_WORKFLOW}/test_application.py", f"{_WORKFLOW}/test_facts.py", _ORDERING),
     ),
+    Core("trellis.workflow.domain.passing", (f"{_WORKFLOW}/test_passed.py",)),
     Core("trellis.workflow.domain.ordering", (_ORDERING,)),
     Core("trellis.workflow.domain.rules", (f"{_WORKFLOW}/test_rules.py", f"{_WORKFLOW}/test_judging.py")),
     Core("trellis.workflow.domain.compiling", (f"{_WORKFLOW}/test_rules.py",)),

@@ -28,6 +28,8 @@ from trellis.common.contracts.facts import ApplicationStatus, FoundBy, PassedSta
 from trellis.common.contracts.identifiers import StageId
 from trellis.workflow.adapters.event_store import Recorded
 from trellis.workflow.domain import events as e
+from trellis.workflow.domain.application import initial_state
+from trellis.workflow.domain.passing import is_of_a_passed_stay
 from trellis.workflow.redeciding import redecide
 from trellis.workflow.story import steps_of
 
@@ -187,3 +189,14 @@ def test_its_story_says_that_nobody_told_and_nothing_was_done() -> None:
     )
     unnamed = replace(log[1], event=replace(log[1].event, stage_name=None))  # type: ignore[type-var]
     assert f"was in stage {CODING} from" in steps_of([unnamed])[0]["text"]
+
+
+@pytest.mark.parametrize(
+    ("passed", "told", "is_over"),
+    [(10, 9, True), (10, 10 + 1 / 60, True), (10, 10 + 1.1 / 60, False), (10, None, False), (None, 10, False)],
+)
+def test_an_entry_told_late_is_of_a_passed_stay_up_to_a_second_after_it(
+    passed: float | None, told: float | None, is_over: bool
+) -> None:
+    state = replace(initial_state(ACCOUNT, APPLICATION), passed_at=None if passed is None else at(passed))
+    assert is_of_a_passed_stay(state, snapshot(CODING, told)) is is_over

@@ -7,7 +7,7 @@ from typing import Final
 
 from trellis.common.contracts.facts import ApplicationObserved, ApplicationSnapshot
 from trellis.workflow.domain import events as e
-from trellis.workflow.domain.application import Application, latest
+from trellis.workflow.domain.application import Application
 
 ENTRY_TOLERANCE: Final = timedelta(seconds=1)
 """Greenhouse's webhooks bear seconds, its readings milliseconds; once an activity a second early was seen."""
@@ -25,14 +25,14 @@ def passing(state: Application, reading: ApplicationObserved) -> list[e.Event]:
     visit = state.visit
     if visit is None or visit.entered_at is None:
         return []
-    known = latest(visit.entered_at + SAME_ENTRY, state.passed_at)
+    begun = visit.entered_at + SAME_ENTRY
+    known = begun if state.passed_at is None else max(begun, state.passed_at)
     return [
         e.StagePassed(
             stage_id=stay.stage.id, stage_name=stay.stage.name, entered_at=stay.entered_at, exited_at=stay.exited_at
         )
         for stay in reading.passed
-        if (known is None or stay.entered_at > known)
-        and (reading.entered_at is None or stay.entered_at < reading.entered_at)
+        if stay.entered_at > known and (reading.entered_at is None or stay.entered_at < reading.entered_at)
     ]
 
 
