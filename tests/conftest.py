@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import aiohttp
-import asyncpg
 import pytest
 from hypothesis import HealthCheck, settings
+from tests.databases import Databases
 
 from trellis.common.bus.topology import apply_topology
 
@@ -28,17 +28,19 @@ def needed(name: str) -> str:
 
 
 @pytest.fixture
-async def database() -> AsyncIterator[str]:
-    """The owner's address of a fresh, empty database, dropped afterwards."""
-    server = needed("TRELLIS_TEST_POSTGRES_URL")
-    name = f"t_{uuid.uuid4().hex[:16]}"
-    admin = await asyncpg.connect(server)
-    await admin.execute(f"create database {name} strategy file_copy")  # the cheapest for one that is empty
+async def databases() -> AsyncIterator[Databases]:
+    """Makes databases on the test server, and drops them afterwards."""
+    made = Databases(needed("TRELLIS_TEST_POSTGRES_URL"))
     try:
-        yield urlsplit(server)._replace(path=f"/{name}").geturl()
+        yield made
     finally:
-        await admin.execute(f"drop database {name} with (force)")
-        await admin.close()
+        await made.close()
+
+
+@pytest.fixture
+async def database(databases: Databases) -> str:
+    """The owner's address of a fresh, empty database."""
+    return await databases.empty()
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ import pytest
 from simulation.process import Process
 from simulation.twins import ingest as twins
 from simulation.twins.memory import Memory, Session
+from tests.databases import Databases
 from tests.fakes.ingest import MemoryBodies, MemorySpool
 from tests.fakes.proxy import Proxy
 
@@ -27,7 +28,6 @@ from trellis.common.runtime.ids import uuid7
 from trellis.common.runtime.keyring import Keyring
 from trellis.common.runtime.sealer import Sealer
 from trellis.common.store.database import Database, PostgresDatabase
-from trellis.common.store.migrate import migrate
 from trellis.common.store.postgres import Pool, open_pool
 from trellis.ingest.adapters.endpoint_store import PostgresEndpointStore
 from trellis.ingest.adapters.registry import PostgresRegistry, WantedAccount, WantedCoderbyte, WantedGreenhouse
@@ -41,8 +41,8 @@ ACME, OTHER = AccountId("acme"), AccountId("other")
 
 
 @pytest.fixture
-async def pool(database: str) -> AsyncIterator[Pool]:
-    await migrate(database, SERVICE.schema, SERVICE.migrations)
+async def pool(databases: Databases) -> AsyncIterator[Pool]:
+    database = await databases.migrated(SERVICE.schema, SERVICE.migrations)
     pool = await open_pool(database, name="test", schema=SERVICE.schema)
     yield pool
     await pool.close()
@@ -389,7 +389,7 @@ class Cut:
 
 
 @pytest.fixture(params=["simulation", "postgres"])
-async def cut(request: pytest.FixtureRequest, database: str, session: Session) -> AsyncIterator[Cut]:
+async def cut(request: pytest.FixtureRequest, databases: Databases, session: Session) -> AsyncIterator[Cut]:
     keep = timedelta(days=30)
     if request.param == "simulation":
 
@@ -401,7 +401,7 @@ async def cut(request: pytest.FixtureRequest, database: str, session: Session) -
             twins.MemoryEndpoints(session), forget,
         )  # fmt: skip
         return
-    await migrate(database, SERVICE.schema, SERVICE.migrations)
+    database = await databases.migrated(SERVICE.schema, SERVICE.migrations)
     proxy, keyring = Proxy(database), Keyring.generate()
     await proxy.start()
     pool = await open_pool(proxy.url, name="test", schema=SERVICE.schema)

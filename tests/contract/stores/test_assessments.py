@@ -18,6 +18,7 @@ from simulation.twins.ledger import MemoryLedger
 from simulation.twins.memory import Memory, Session
 from simulation.twins.people import MemoryPeople
 from tests.contract.stores.races import meanwhile
+from tests.databases import Databases
 
 from trellis.assessments.adapters.coderbyte import Organization
 from trellis.assessments.adapters.connection_store import ConnectionStore, Wanted
@@ -55,7 +56,6 @@ from trellis.common.ledger.table import Ledger
 from trellis.common.runtime.keyring import Keyring
 from trellis.common.runtime.sealer import Sealer
 from trellis.common.store.database import Database, PostgresDatabase
-from trellis.common.store.migrate import migrate
 from trellis.common.store.postgres import open_pool, transaction
 
 ACME, GLOBEX = AccountId("acme"), AccountId("globex")
@@ -119,7 +119,7 @@ class Kept:
 
 
 @pytest.fixture(params=["memory", "postgres"])
-async def kept(request: pytest.FixtureRequest, database: str) -> AsyncIterator[Kept]:
+async def kept(request: pytest.FixtureRequest, databases: Databases) -> AsyncIterator[Kept]:
     if request.param == "memory":
         process = Process("test", random.Random(1), lambda *_: None, lambda: False)
         session = Session(Memory(lambda: datetime.now(UTC)), process)
@@ -128,7 +128,7 @@ async def kept(request: pytest.FixtureRequest, database: str) -> AsyncIterator[K
             twins.MemoryInvites(), twins.MemoryResults(session), twins.MemorySignals(), MemoryPeople(),
         )  # fmt: skip
         return
-    await migrate(database, SERVICE.schema, SERVICE.migrations)
+    database = await databases.migrated(SERVICE.schema, SERVICE.migrations)
     pool = await open_pool(database, name="test", schema=SERVICE.schema, size=6)
     keyring = Keyring.generate()
     sealer, organizations = Sealer(keyring), ConnectionStore(pool, keyring)

@@ -9,10 +9,10 @@ from datetime import timedelta
 
 import pytest
 from simulation.twins.budget import MemoryBudget
+from tests.databases import Databases
 
 from trellis.common.contracts.identifiers import AccountId
 from trellis.common.ledger.budget import Budget, Spending, Use
-from trellis.common.store.migrate import migrate
 from trellis.common.store.postgres import open_pool
 
 ACME, GLOBEX = AccountId("acme"), AccountId("globex")
@@ -21,11 +21,11 @@ Make = Callable[..., Spending]
 
 
 @pytest.fixture(params=["memory", "postgres"])
-async def make(request: pytest.FixtureRequest, database: str) -> AsyncIterator[Make]:
+async def make(request: pytest.FixtureRequest, databases: Databases) -> AsyncIterator[Make]:
     if request.param == "memory":
         yield lambda **more: MemoryBudget(time.monotonic, **({"window": WINDOW} | more))
         return
-    await migrate(database, "budget", ("trellis.common.store", "trellis.common.ledger"))
+    database = await databases.migrated("budget", ("trellis.common.store", "trellis.common.ledger"))
     pool = await open_pool(database, name="test", schema="budget", size=4)
     yield lambda **more: Budget(pool, "greenhouse", **({"window": WINDOW} | more))
     await pool.close()

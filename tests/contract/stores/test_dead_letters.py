@@ -14,13 +14,13 @@ import pytest
 from simulation.process import Process
 from simulation.twins.dead_letters import MemoryDeadLetters
 from simulation.twins.memory import Memory, Session
+from tests.databases import Databases
 
 from trellis.common.contracts.identifiers import AccountId
 from trellis.common.dead_letters.letters import DeadLetter, Death, Order, State, death_of
 from trellis.common.dead_letters.orders import give
 from trellis.common.dead_letters.store import DeadLetterStore, PostgresDeadLetters
 from trellis.common.store.database import Database, PostgresDatabase
-from trellis.common.store.migrate import migrate
 from trellis.common.store.outbox import Unsent
 from trellis.common.store.postgres import acquired, open_pool
 from trellis.common.store.tenancy import serving
@@ -55,7 +55,7 @@ class Kept:
 
 
 @pytest.fixture(params=["memory", "postgres"])
-async def kept(request: pytest.FixtureRequest, database: str) -> AsyncIterator[Kept]:
+async def kept(request: pytest.FixtureRequest, databases: Databases) -> AsyncIterator[Kept]:
     if request.param == "memory":
         past = [timedelta()]
         process = Process("test", random.Random(1), lambda *_: None, lambda: False)
@@ -66,7 +66,7 @@ async def kept(request: pytest.FixtureRequest, database: str) -> AsyncIterator[K
 
         yield Kept(session, MemoryDeadLetters(session), later)
         return
-    await migrate(database, SERVICE.schema, SERVICE.migrations)
+    database = await databases.migrated(SERVICE.schema, SERVICE.migrations)
     pool = await open_pool(database, name="test", schema=SERVICE.schema, size=4)
 
     async def aged(by: timedelta) -> None:

@@ -14,6 +14,7 @@ from simulation.process import Process
 from simulation.twins.epochs import MemoryEpochs, MemoryMarks
 from simulation.twins.ledger import MemoryLedger
 from simulation.twins.memory import Memory, Session
+from tests.databases import Databases
 from tests.fakes.effects import move_command, note_command
 
 from trellis.common.contracts.envelope import Envelope
@@ -26,7 +27,6 @@ from trellis.common.ledger.store import LedgerStore
 from trellis.common.ledger.table import Ledger
 from trellis.common.runtime.metrics import Metrics
 from trellis.common.store.database import Database, PostgresDatabase
-from trellis.common.store.migrate import migrate
 from trellis.common.store.postgres import open_pool
 
 FIRST, OTHER = UUID(int=1), UUID(int=2)
@@ -68,7 +68,7 @@ class Kept:
 
 
 @pytest.fixture(params=["memory", "postgres"])
-async def kept(request: pytest.FixtureRequest, database: str) -> AsyncIterator[Kept]:
+async def kept(request: pytest.FixtureRequest, databases: Databases) -> AsyncIterator[Kept]:
     known: list[UUID | None] = [None]
 
     def of_attempt() -> UUID | None:
@@ -78,7 +78,7 @@ async def kept(request: pytest.FixtureRequest, database: str) -> AsyncIterator[K
         session = Session(Memory(lambda: datetime.now(UTC)), Process("t", random.Random(1), print, lambda: False))
         yield Kept(session, MemoryEpochs(session, uuid4), MemoryLedger(session, "trellis/test", of_attempt), known)
         return
-    await migrate(database, "contract", ["trellis.common.store", "trellis.common.ledger"])
+    database = await databases.migrated("contract", ["trellis.common.store", "trellis.common.ledger"])
     pool = await open_pool(database, name="test", schema="contract", size=4)
     yield Kept(PostgresDatabase(pool), Epochs(pool), Ledger(pool, "trellis/test", of_attempt), known)
     await pool.close()

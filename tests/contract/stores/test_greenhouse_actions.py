@@ -16,6 +16,7 @@ from simulation.twins import greenhouse_actions as twins
 from simulation.twins.ledger import MemoryLedger
 from simulation.twins.memory import Memory, Session
 from tests.contract.stores.races import meanwhile
+from tests.databases import Databases
 from tests.fakes.effects import note_command
 
 from trellis.common.contracts.commands import MoveApplication, Origin
@@ -39,7 +40,6 @@ from trellis.common.ledger.table import Ledger
 from trellis.common.runtime.keyring import Keyring
 from trellis.common.runtime.sealer import Sealer
 from trellis.common.store.database import Database, PostgresDatabase
-from trellis.common.store.migrate import migrate
 from trellis.common.store.postgres import open_pool
 from trellis.greenhouse_actions.adapters.candidate_store import Anonymizations, CandidateStore
 from trellis.greenhouse_actions.adapters.connection_store import ConnectionStore
@@ -118,7 +118,7 @@ class Kept:
 
 
 @pytest.fixture(params=["memory", "postgres"])
-async def kept(request: pytest.FixtureRequest, database: str) -> AsyncIterator[Kept]:
+async def kept(request: pytest.FixtureRequest, databases: Databases) -> AsyncIterator[Kept]:
     if request.param == "memory":
         process = Process("test", random.Random(1), lambda *_: None, lambda: False)
         session = Session(Memory(lambda: datetime.now(UTC)), process)
@@ -129,7 +129,7 @@ async def kept(request: pytest.FixtureRequest, database: str) -> AsyncIterator[K
             twins.MemoryStages(session),
         )  # fmt: skip
         return
-    await migrate(database, SERVICE.schema, SERVICE.migrations)
+    database = await databases.migrated(SERVICE.schema, SERVICE.migrations)
     pool = await open_pool(database, name="test", schema=SERVICE.schema, size=6)
     table, store = Ledger(pool, "trellis/test"), KnownStore(pool)
     yield Kept(

@@ -16,6 +16,7 @@ from simulation.process import KilledError, Process
 from simulation.twins.ledger import MemoryLedger, put_brake
 from simulation.twins.memory import Memory, Session
 from tests.contract.stores.races import meanwhile
+from tests.databases import Databases
 from tests.fakes.effects import note_command
 from tests.fakes.proxy import Proxy
 
@@ -30,7 +31,6 @@ from trellis.common.ledger.states import Occurrence, State
 from trellis.common.ledger.store import LedgerStore
 from trellis.common.ledger.table import Ledger
 from trellis.common.store.database import Database, PostgresDatabase
-from trellis.common.store.migrate import migrate
 from trellis.common.store.postgres import open_pool
 
 ACME = AccountId("acme")
@@ -77,7 +77,7 @@ class Kept:
 
 
 @pytest.fixture(params=["memory", "postgres"])
-async def kept(request: pytest.FixtureRequest, database: str) -> AsyncIterator[Kept]:
+async def kept(request: pytest.FixtureRequest, databases: Databases) -> AsyncIterator[Kept]:
     if request.param == "memory":
         process = Process("test", random.Random(1), lambda *_: None, lambda: False)
         memory, doomed = (
@@ -95,7 +95,7 @@ async def kept(request: pytest.FixtureRequest, database: str) -> AsyncIterator[K
         ledger = MemoryLedger(session, "trellis/test")
         yield Kept(session, ledger, lambda: put_brake(session, ACME), leave, (Session(memory, doomed), die))
         return
-    await migrate(database, "contract", PARTS)
+    database = await databases.migrated("contract", PARTS)
     proxy, doomed_proxy = Proxy(database), Proxy(database)
     await proxy.start()
     await doomed_proxy.start()

@@ -15,6 +15,7 @@ from simulation.twins.greenhouse_actions import MemoryPauses
 from simulation.twins.ledger import MemoryLedger, put_brake, release_brake
 from simulation.twins.memory import Memory, Session
 from simulation.twins.standings import MemoryStandings
+from tests.databases import Databases
 from tests.fakes.effects import note_command
 
 from trellis.common.contracts.commands import ShowStanding, Standing
@@ -27,7 +28,6 @@ from trellis.common.ledger.table import Ledger
 from trellis.common.runtime.keyring import Keyring
 from trellis.common.runtime.sealer import Sealer
 from trellis.common.store.database import Database, PostgresDatabase
-from trellis.common.store.migrate import migrate
 from trellis.common.store.postgres import acquired, open_pool
 from trellis.greenhouse_actions.adapters.connection_store import ConnectionStore
 from trellis.greenhouse_actions.adapters.standing_store import StandingStore
@@ -67,7 +67,7 @@ class Kept:
 
 
 @pytest.fixture(params=["memory", "postgres"])
-async def kept(request: pytest.FixtureRequest, database: str) -> AsyncIterator[Kept]:
+async def kept(request: pytest.FixtureRequest, databases: Databases) -> AsyncIterator[Kept]:
     if request.param == "memory":
         process = Process("test", random.Random(1), lambda *_: None, lambda: False)
         memory = Memory(lambda: datetime.now(UTC))
@@ -80,7 +80,7 @@ async def kept(request: pytest.FixtureRequest, database: str) -> AsyncIterator[K
 
         yield Kept(session, ledger, standings, MemoryPauses(session, ledger), lambda: put_brake(session, ACME), release)
         return
-    await migrate(database, SERVICE.schema, SERVICE.migrations)
+    database = await databases.migrated(SERVICE.schema, SERVICE.migrations)
     pool = await open_pool(database, name="test", schema=SERVICE.schema, size=6)
     table = Ledger(pool, "trellis/test")
     async with acquired(pool) as connection:

@@ -15,6 +15,7 @@ from simulation.process import Process
 from simulation.twins.memory import Memory
 from simulation.twins.workflow import MemoryStore
 from tests.contract.stores.races import both, meanwhile
+from tests.databases import Databases
 from tests.fakes.effects import note_command
 from tests.fakes.histories import DOCUMENT
 
@@ -22,7 +23,6 @@ from trellis.common.contracts.facts import FoundBy
 from trellis.common.contracts.identifiers import AccountId, ApplicationId, CandidateId, StageId, Visit, stream_id
 from trellis.common.contracts.workflows import WorkflowDocument
 from trellis.common.errors import ConflictError
-from trellis.common.store.migrate import migrate
 from trellis.common.store.postgres import Connection, open_pool, transaction
 from trellis.workflow.adapters.definition_store import put_definitions
 from trellis.workflow.adapters.event_store import Appended
@@ -43,12 +43,12 @@ WORKFLOW = WorkflowDocument.model_validate(DOCUMENT)
 
 
 @pytest.fixture(params=["memory", "postgres"])
-async def store(request: pytest.FixtureRequest, database: str) -> AsyncIterator[Store]:
+async def store(request: pytest.FixtureRequest, databases: Databases) -> AsyncIterator[Store]:
     if request.param == "memory":
         process = Process("test", random.Random(1), lambda *_: None, lambda: False)
         yield MemoryStore(Memory(lambda: datetime.now(UTC)), process, compile_workflow(WORKFLOW, 1))
         return
-    await migrate(database, SERVICE.schema, SERVICE.migrations)
+    database = await databases.migrated(SERVICE.schema, SERVICE.migrations)
     pool = await open_pool(database, name="test", schema=SERVICE.schema, size=6)
     async with transaction(pool) as connection:
         for account in (ACME, GLOBEX):

@@ -19,6 +19,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from tests.conftest import Broker
+from tests.databases import Databases
 from tests.integration.assessments.bench import WHO, Bench
 
 from trellis.assessments.app import SERVICE
@@ -28,7 +29,6 @@ from trellis.common.contracts.facts import SignalKind
 from trellis.common.contracts.outcomes import AssessmentCompleted, CommandSettled
 from trellis.common.runtime import tokens
 from trellis.common.runtime.keyring import Keyring
-from trellis.common.store.migrate import migrate
 from trellis.common.store.postgres import open_pool
 from trellis.sandbox.app import create_app
 
@@ -139,8 +139,8 @@ class World:
 
 
 @pytest.fixture
-async def world(database: str, broker: Broker, tmp_path: Path) -> AsyncIterator[World]:
-    await migrate(database, SERVICE.schema, SERVICE.migrations)
+async def world(databases: Databases, broker: Broker, tmp_path: Path) -> AsyncIterator[World]:
+    database = await databases.migrated(SERVICE.schema, SERVICE.migrations)
     keyring = Keyring.generate()
     (tmp_path / "keyring.json").write_text(keyring.to_json())
     sandbox = TestServer(create_app())

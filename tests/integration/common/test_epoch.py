@@ -15,6 +15,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 from tests.conftest import Broker
+from tests.databases import Databases
 from tests.fakes.effects import ScriptedEffect, move_command, note_command
 
 from trellis.common.bus.connection import BrokerLink
@@ -26,7 +27,6 @@ from trellis.common.ledger.epoch import BrokerMarks, Epoch, Epochs
 from trellis.common.ledger.runner import Runner
 from trellis.common.ledger.table import Ledger
 from trellis.common.runtime.metrics import Metrics
-from trellis.common.store.migrate import migrate
 from trellis.common.store.outbox import PostgresOutbox, Relay
 from trellis.common.store.postgres import Pool, acquired, open_pool, transaction
 
@@ -136,8 +136,8 @@ async def linked(url: str) -> AsyncIterator[BrokerLink]:
 
 
 @pytest.fixture
-async def place(database: str, broker: Broker) -> AsyncIterator[Place]:
-    await migrate(database, "t", ["trellis.common.store", "trellis.common.ledger"])
+async def place(databases: Databases, broker: Broker) -> AsyncIterator[Place]:
+    database = await databases.migrated("t", ["trellis.common.store", "trellis.common.ledger"])
     async with AsyncExitStack() as stack:
         yield Place(stack, database, broker)
 

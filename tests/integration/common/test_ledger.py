@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from tests.databases import Databases
 from tests.fakes.effects import ScriptedEffect, note_command
 
 from trellis.common.contracts.commands import AddNote
@@ -27,7 +28,6 @@ from trellis.common.ledger.runner import Runner
 from trellis.common.ledger.states import Occurrence, State
 from trellis.common.ledger.table import Ledger
 from trellis.common.runtime.metrics import Metrics
-from trellis.common.store.migrate import migrate
 from trellis.common.store.outbox import PostgresOutbox, Relay
 from trellis.common.store.postgres import Pool, acquired, open_pool, transaction
 from trellis.common.store.tenancy import serving
@@ -90,8 +90,8 @@ class Bench:
 
 
 @pytest.fixture
-async def bench(database: str) -> AsyncIterator[Bench]:
-    await migrate(database, "t", ["trellis.common.store", "trellis.common.ledger"])
+async def bench(databases: Databases) -> AsyncIterator[Bench]:
+    database = await databases.migrated("t", ["trellis.common.store", "trellis.common.ledger"])
     pool = await open_pool(database, name="t", schema="t", size=8)
     yield Bench(pool, Ledger(pool, "trellis/test"), ScriptedEffect())
     await pool.close()

@@ -10,6 +10,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 from tests.conftest import Broker
+from tests.databases import Databases
 
 from trellis.common.bus.connection import BrokerLink
 from trellis.common.bus.publisher import BrokerPublisher
@@ -65,8 +66,8 @@ async def link(broker: Broker):  # type: ignore[no-untyped-def]
     await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_the_inbox_knows_a_message_by_id_and_by_content(database: str) -> None:
-    await migrate(database, "t", ["trellis.common.store"])
+async def test_the_inbox_knows_a_message_by_id_and_by_content(databases: Databases) -> None:
+    database = await databases.migrated("t", ["trellis.common.store"])
     pool = await open_pool(database, name="t", schema="t")
     first, same_content, other = fact(1, contentkey="k"), fact(1, contentkey="k"), fact(2)
     async with transaction(pool) as connection:
@@ -76,8 +77,8 @@ async def test_the_inbox_knows_a_message_by_id_and_by_content(database: str) -> 
     await pool.close()
 
 
-async def test_the_relay_sends_each_row_and_marks_it(database: str, link, broker: Broker) -> None:  # type: ignore[no-untyped-def]
-    await migrate(database, "t", ["trellis.common.store"])
+async def test_the_relay_sends_each_row_and_marks_it(databases: Databases, link, broker: Broker) -> None:  # type: ignore[no-untyped-def]
+    database = await databases.migrated("t", ["trellis.common.store"])
     pool = await open_pool(database, name="t", schema="t")
     async with transaction(pool) as connection:
         await outbox.put(connection, [fact(n) for n in range(5)])

@@ -8,13 +8,13 @@ from uuid import uuid4
 
 import pytest
 from faults.disk import EmulatedDisk
+from tests.databases import Databases
 from tests.fakes.histories import entered
 from tools.dev.postgres import PostgresServer
 
 from trellis.common.contracts.envelope import Envelope
 from trellis.common.contracts.identifiers import AccountId
 from trellis.common.errors import StoreAwayError
-from trellis.common.store.migrate import migrate
 from trellis.common.store.postgres import open_pool
 from trellis.ingest.adapters.spool_store import PostgresSpool
 
@@ -36,8 +36,8 @@ def fact() -> Envelope:
     )  # fmt: skip
 
 
-async def test_while_the_disk_is_full_the_spool_refuses_and_afterwards_it_takes_again(database: str) -> None:
-    await migrate(database, "ingest", ["trellis.ingest.adapters"])
+async def test_while_the_disk_is_full_the_spool_refuses_and_afterwards_it_takes_again(databases: Databases) -> None:
+    database = await databases.migrated("ingest", ["trellis.ingest.adapters"])
     disk = EmulatedDisk("for the test")
     await disk.prepare(cast(PostgresServer, Server(database)), "any")
     pool = await open_pool(database, name="t", schema="ingest")

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 from tests.contract.sandbox.harness import Receiver, Sandbox, start
+from tests.databases import Databases
 from tests.integration.greenhouse_actions.bench import Bench
 
-from trellis.common.store.migrate import migrate
 from trellis.common.store.postgres import open_pool
 from trellis.greenhouse_actions.app import SERVICE
 from trellis.sandbox.world import World
@@ -27,9 +27,9 @@ async def sandbox() -> AsyncIterator[Sandbox]:
 
 
 @pytest.fixture
-async def bare(database: str, sandbox: Sandbox) -> AsyncIterator[Bench]:
+async def bare(databases: Databases, sandbox: Sandbox) -> AsyncIterator[Bench]:
     """The service on a fresh schema, not connected yet."""
-    await migrate(database, SERVICE.schema, SERVICE.migrations)
+    database = await databases.migrated(SERVICE.schema, SERVICE.migrations)
     pool = await open_pool(database, name="test", schema=SERVICE.schema)
     bench = Bench(pool, sandbox)
     await bench.open()

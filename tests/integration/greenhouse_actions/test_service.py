@@ -16,6 +16,7 @@ import aiohttp
 import pytest
 from tests.conftest import Broker
 from tests.contract.sandbox.harness import Sandbox
+from tests.databases import Databases
 from tests.integration.greenhouse_actions.bench import ACME, a_move, a_note, an_observation
 
 from trellis.common.bus.connection import BrokerLink
@@ -28,7 +29,6 @@ from trellis.common.runtime.clock import SystemClock
 from trellis.common.runtime.ids import uuid7
 from trellis.common.runtime.internal import InternalClient
 from trellis.common.runtime.keyring import Keyring
-from trellis.common.store.migrate import migrate
 from trellis.greenhouse_actions.app import SERVICE
 
 
@@ -82,8 +82,8 @@ class Process:
 
 
 @pytest.fixture
-async def process(tmp_path: Path, database: str, broker: Broker) -> AsyncIterator[Process]:
-    await migrate(database, SERVICE.schema, SERVICE.migrations)
+async def process(tmp_path: Path, databases: Databases, broker: Broker) -> AsyncIterator[Process]:
+    database = await databases.migrated(SERVICE.schema, SERVICE.migrations)
     made = Process(tmp_path, database, broker)
     yield made
     if made.child is not None and made.child.returncode is None:

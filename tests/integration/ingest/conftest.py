@@ -18,6 +18,7 @@ import aiohttp
 import asyncpg
 import pytest
 from tests.conftest import Broker
+from tests.databases import Databases
 
 from trellis.common.bus.connection import BrokerLink
 from trellis.common.bus.publisher import BrokerPublisher
@@ -28,7 +29,6 @@ from trellis.common.runtime.internal import InternalClient
 from trellis.common.runtime.keyring import Keyring
 from trellis.common.runtime.lifecycle import Kit
 from trellis.common.runtime.metrics import Metrics
-from trellis.common.store.migrate import migrate
 from trellis.common.store.postgres import open_pool
 from trellis.ingest.app import SERVICE, build
 from trellis.ingest.settings import IngestSettings
@@ -138,10 +138,15 @@ class Ingest:
 Start = Callable[..., Any]
 
 
+@pytest.fixture
+async def database(databases: Databases) -> str:
+    """The address of a fresh database with the service's tables."""
+    return await databases.migrated(SERVICE.schema, SERVICE.migrations)
+
+
 @contextlib.asynccontextmanager
 async def running(database: str, broker: Broker, **changed: Any) -> AsyncIterator[Ingest]:
-    """Run the service on a fresh schema, with settings *changed*."""
-    await migrate(database, SERVICE.schema, SERVICE.migrations)
+    """Run the service on the migrated *database*, with settings *changed*."""
     keyring = Keyring.generate()
     settings = IngestSettings.model_validate(
         {"database_url": database, "broker_url": broker.url, "keyring_file": "unused", "listen": "127.0.0.1:0"}

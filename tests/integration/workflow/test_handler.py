@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
+from tests.databases import Databases
 from tests.fakes.histories import ACCOUNT, CALL, CODING, DOCUMENT, OFFER, at, entered, result, snapshot
 
 from trellis.common.contracts import facts as f
@@ -86,8 +87,8 @@ class Bench:
 
 
 @pytest.fixture
-async def bench(database: str) -> AsyncIterator[Bench]:
-    await migrate(database, "t", ["trellis.common.store", "trellis.workflow.adapters"])
+async def bench(databases: Databases) -> AsyncIterator[Bench]:
+    database = await databases.migrated("t", ["trellis.common.store", "trellis.workflow.adapters"])
     pool = await open_pool(database, name="t", schema="t", size=8)
     bench = Bench(pool, FixedClock())
     await bench.define(DOCUMENT)
