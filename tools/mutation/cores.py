@@ -31,18 +31,19 @@ class Core:
 
 _WORKFLOW: Final = "tests/unit/workflow"
 _ORDERING: Final = f"{_WORKFLOW}/test_ordering.py"
+_FACTS: Final = tuple(f"{_WORKFLOW}/test_{name}.py" for name in ("facts", "readings", "people", "outcomes"))
 _LEDGER: Final = "tests/unit/common/test_ledger"
 _ASSESSMENTS: Final = "tests/unit/assessments"
 
 CORES: Final[tuple[Core, ...]] = (
     Core("trellis.workflow.domain.decisions", (_WORKFLOW,)),
-    Core("trellis.workflow.domain.entering", (f"{_WORKFLOW}/test_facts.py", f"{_WORKFLOW}/test_untold.py")),
+    Core("trellis.workflow.domain.entering", (*_FACTS, f"{_WORKFLOW}/test_untold.py")),
     Core(
         "trellis.workflow.domain.judging", (f"{_WORKFLOW}/test_judging.py", f"{_WORKFLOW}/test_decisions.py", _ORDERING)
     ),
     Core(
         "trellis.workflow.domain.application",
-        (f"{_WORKFLOW}/test_application.py", f"{_WORKFLOW}/test_facts.py", _ORDERING),
+        (f"{_WORKFLOW}/test_application.py", *_FACTS, _ORDERING),
     ),
     Core("trellis.workflow.domain.passing", (f"{_WORKFLOW}/test_passed.py",)),
     Core("trellis.workflow.domain.ordering", (_ORDERING,)),
