@@ -8,6 +8,8 @@ from uuid import UUID
 
 import asyncpg
 
+from faults import oracle_of_poison
+
 _SCHEMAS = ("ingest", "workflow", "greenhouse_actions", "assessments")
 _OF_PERSON = {
     "the address of an invite": "select count(*) from assessments.invite where account_id = $1 and application_id = $2 "
@@ -70,6 +72,17 @@ class Kept:
                 for word in words:
                     if word.lower() in whole or word.encode().hex() in whole:
                         found[word].append(name)
+        return found
+
+    async def dead_letters(self) -> list[oracle_of_poison.Kept]:
+        """Return what waits in the tables of dead letters."""
+        found = []
+        async with self._connected() as connection:
+            for schema in _SCHEMAS:
+                query = f"select id, queue, reason, body from {schema}.dead_letter where state = 'waiting'"
+                for row in await connection.fetch(query):
+                    service = schema.replace("_", "-")
+                    found.append(oracle_of_poison.Kept(service=service, **{**row, "id": str(row["id"])}))
         return found
 
     @contextlib.asynccontextmanager

@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -248,11 +249,19 @@ class Tenant(Sandbox):
         clients: Clients,
         untaken: int,
         *,
+        parked: Sequence[Row] = (),
         calm_since: datetime | None = None,
         again: bool = False,
     ) -> Seen:
-        """Return this account as it is seen from outside now; with *again* every story is decided again."""
-        parked = await self._parked(clients)
+        """Return this account as it is seen from outside now.
+
+        Args:
+            clients: Of the services.
+            untaken: Dead letters in the broker.
+            parked: Messages in the lists that were to be handled.
+            calm_since: From when on nothing fails any more.
+            again: Whether every story is decided again.
+        """
         effects = await self.effects()
         effects["invites"] = [invite for invite in effects["invites"] if invite["mailed"]]
         owners = {candidate: application for application, candidate in self._candidates.items()}
@@ -281,16 +290,6 @@ class Tenant(Sandbox):
             rotated_at=self._rotated_at,
             delays={effect: timedelta(seconds=HANG_SECONDS) for effect in self.hung},
         )
-
-    async def _parked(self, clients: Clients) -> list[Row]:
-        """Return the messages that `trellis parked list` shows of this account, and those that do not say whose they are."""
-        for _ in range(30):
-            try:
-                rows = await asking.parked(clients, self.account) + await asking.parked(clients, None)
-                return [row for row in rows if row.is_message]
-            except TransientError:
-                await asyncio.sleep(1)
-        raise RuntimeError(f"what is parked of {self.account} cannot be had")
 
     async def look_at(self, clients: Clients, application: int) -> list[Json]:
         """Return what `trellis why --json` prints; the same code, without a process for each."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from faults.oracle import Counts
@@ -12,6 +12,8 @@ from faults.plan import SORTS, Fault
 from faults.seen import Json
 from faults.violations import Violation
 from trellis.common.failpoints import FAILPOINTS
+
+_POISON = ("poison_sent", "poison_parked")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +30,9 @@ class Result:
         killed: The failpoints at which a process died, each as often.
         disk: How the spool's disk was made to be full.
         unexpected: Replicas that ended by themselves.
-        dead: Messages that could not be handled, as they are listed.
+        dead: Messages that could not be handled and were to be, as they are listed.
+        poison_sent: Messages sent that nobody can handle.
+        poison_parked: Of each kind of them, how many are parked once.
     """
 
     seed: int
@@ -41,6 +45,8 @@ class Result:
     disk: str = ""
     unexpected: Sequence[str] = field(default=())
     dead: int = 0
+    poison_sent: int = 0
+    poison_parked: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def code(self) -> int:
@@ -66,6 +72,9 @@ class Result:
             "turned_away": sum(one.turned_away for one in self.counts),
             "dead": self.dead,
             **{name: sum(one.exercised.get(name, 0) for one in self.counts) for name in MECHANISMS},
+            "poison_sent": self.poison_sent,
+            "poison_parked": sum(self.poison_parked.values()),
+            "poison_by_kind": dict(self.poison_parked),
             "violations": [violation.as_json() for violation in self.violations],
             "seed": self.seed,
             "faults_by_sort": dict(sorted(by_sort.items())),
@@ -82,7 +91,7 @@ class Result:
         told = self.as_json()
         names = ("deliveries", "faults", "effects", "lost", "doubled", "held", "parked", "turned_away")
         lines = [", ".join(f"{name.replace('_', ' ')} {told[name]}" for name in (*names, "longest_recovery_seconds"))]
-        lines.append(", ".join(f"{name.replace('_', ' ')} {told[name]}" for name in MECHANISMS))
+        lines.append(", ".join(f"{name.replace('_', ' ')} {told[name]}" for name in (*MECHANISMS, *_POISON)))
         lines.append(", ".join(f"{sort} {count}" for sort, count in told["faults_by_sort"].items()))
         lines.append(f"killed at {len(told['failpoints_killed'])} of {len(FAILPOINTS)} failpoints")
         for name, words in (("failpoints_never", "never killed at"), ("faults_never", "never done")):

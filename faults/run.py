@@ -14,12 +14,14 @@ from urllib.parse import quote
 
 import aiohttp
 
-from faults import oracle
+from faults import oracle, oracle_of_poison, poison
 from faults.disk import Disk
 from faults.injuries import Injuries
 from faults.kept import Kept
 from faults.load import HANG_SECONDS, REDELIVERY_SCALE, Tenant, announce
+from faults.oracle_of_poison import Parking
 from faults.plan import Fault, Plan
+from faults.poisoning import Poisoner, listed
 from faults.report import Result
 from faults.seen import Seen
 from faults.stage import LEASE_SECONDS, REQUEST_SECONDS, Stage, remove, set_up
@@ -68,16 +70,29 @@ async def run(folder: Path, *, minutes: float, seed: int, disk: Disk, say: Say) 
         for number, tenant in enumerate([*tenants, canary]):
             await tenant.open(environ, stage.folder, settle_s=_SETTLE_SECONDS[number % 3])
         await canary.call("PUT", "/time", {"time_scale": REDELIVERY_SCALE})
-        return await _Run(stage, tenants, canary, minutes=minutes, seed=seed, say=say).whole()
+        names = [tenant.account for tenant in tenants]
+        messages = poison.drawn(seed, names, datetime.now(UTC))
+        poisoner = Poisoner(messages, lambda: stage.rabbitmq.vhost_url(stage.system.vhost), kept)
+        return await _Run(stage, tenants, canary, poisoner, minutes=minutes, seed=seed, say=say).whole()
 
 
 class _Run:
     def __init__(
-        self, stage: Stage, tenants: Sequence[Tenant], canary: Tenant, *, minutes: float, seed: int, say: Say
+        self,
+        stage: Stage,
+        tenants: Sequence[Tenant],
+        canary: Tenant,
+        poisoner: Poisoner,
+        *,
+        minutes: float,
+        seed: int,
+        say: Say,
     ) -> None:
         self._stage = stage
         self._tenants = tenants
         self._canary = canary
+        self._poisoner = poisoner
+        self._parking = Parking()
         self._seed = seed
         self._seconds = minutes * 60
         self._say = say
@@ -98,15 +113,17 @@ class _Run:
             asyncio.create_task(tenant.accept_offers()) for tenant in self._tenants if tenant.api_version == "v1"
         ]
         disturbing.append(asyncio.create_task(self._people()))
-        rotating = [asyncio.create_task(self._rotates(tenant)) for tenant in self._tenants]
+        ending = [asyncio.create_task(self._rotates(tenant)) for tenant in self._tenants]
+        ending.append(asyncio.create_task(self._poisoner.run(self._seconds)))
         try:
             await self._rounds()
             await _end(disturbing)
-            await asyncio.wait(rotating, timeout=60)
+            await asyncio.wait(ending, timeout=60)
             settled, seen = await self._settle()
         finally:
-            await _end([*disturbing, *rotating, *self._lives, *background])
+            await _end([*disturbing, *ending, *self._lives, *background])
         violations = [*self._troubles, *(violation for one in seen for violation in oracle.check(one))]
+        violations += oracle_of_poison.check(self._parking)
         if violations:
             await asyncio.to_thread(self._keep, violations, seen)
         return Result(
@@ -120,6 +137,8 @@ class _Run:
             disk=self._stage.disk.words,
             unexpected=self._stage.unexpected,
             dead=sum(len(one.dead) + one.dead_signals for one in seen),
+            poison_sent=len(self._parking.sent),
+            poison_parked=oracle_of_poison.parked(self._parking),
         )
 
     def _keep(self, violations: Sequence[Violation], seen: Sequence[Seen]) -> None:
@@ -219,6 +238,7 @@ class _Run:
         while True:
             seen = await self._look()
             left = [violation for one in seen for violation in oracle.unfinished(one)]
+            left += oracle_of_poison.unfinished(self._parking)
             if not left:
                 break
             if time.monotonic() > begun + SETTLE_SECONDS:
@@ -233,10 +253,24 @@ class _Run:
         untaken = await asyncio.to_thread(_untaken, self._stage)
         if untaken:
             self._say(f"{untaken} dead letters are in no list")
+        everyone = [*self._tenants, self._canary]
         async with environment.clients() as clients:
+            rows = await listed(clients, [tenant.account for tenant in everyone])
+            self._parking = await self._poisoner.parking(rows)
+            expected = self._parking.expected()
+            parked = {
+                account: [row for row in several if (row.service, row.id) not in expected]
+                for account, several in rows.items()
+            }
             return [
-                await tenant.look(clients, untaken, calm_since=self._calm_since, again=again)
-                for tenant in [*self._tenants, self._canary]
+                await tenant.look(
+                    clients,
+                    untaken,
+                    parked=parked[tenant.account] + parked[None],
+                    calm_since=self._calm_since,
+                    again=again,
+                )
+                for tenant in everyone
             ]
 
 

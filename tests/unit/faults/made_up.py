@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+from faults.oracle_of_poison import Kept, Listed
+from faults.poison import Poison
 
 Json = dict[str, Any]
 T0 = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -51,3 +55,20 @@ def command(effect: str, ident: str, outcome: str = "done", **more: Any) -> list
         step("command", f"{effect} asked for", **known),
         step("outcome", f"{effect} {outcome}", outcome=outcome, until=None, state=outcome, **known) | more,
     ]
+
+
+def poison(service: str = "workflow", kind: str = "misfit", account: str | None = "one", **more: Any) -> Poison:
+    name = f"{service} {kind}"
+    return replace(
+        Poison(service=service, kind=kind, account=account, routing_key="x.v1", body=name.encode(), at=0.5, copies=1),
+        **more,
+    )
+
+
+def kept(of: Poison, **more: Any) -> Kept:
+    row = Kept(id=f"id of {of.body.decode()}", service=of.service, queue=of.queue, reason="why", body=of.body)
+    return replace(row, **more)
+
+
+def listed(row: Kept, account: str | None = "one", **more: Any) -> Listed:
+    return replace(Listed(id=row.id, service=row.service, account=account, cause=row.reason, remedy="drop it"), **more)

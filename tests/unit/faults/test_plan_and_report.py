@@ -108,6 +108,13 @@ def test_the_last_line_counts_each_mechanism_over_the_accounts_and_0_for_what_ne
     assert "erased 3" in told.as_text() and "secrets rotated 0" in told.as_text()
 
 
+def test_the_last_line_counts_what_nobody_can_handle_by_kind() -> None:
+    told = replace(result(), poison_sent=8, poison_parked={"unreadable": 2, "misfit": 1})
+    names = ("poison_sent", "poison_parked", "poison_by_kind")
+    assert [told.as_json()[name] for name in names] == [8, 3, {"unreadable": 2, "misfit": 1}]
+    assert "poison sent 8, poison parked 3" in told.as_text()
+
+
 def test_the_last_line_counts_by_sort_what_came_about_and_names_what_never_did() -> None:
     alarm = Fault(kind="broker", target="memory alarm", seconds=2)
     ahead = Fault(kind="clock", target="workflow", ahead=60)
