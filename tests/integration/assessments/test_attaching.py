@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 from tests.integration.assessments.bench import ACME, TEST, Bench
-from tests.integration.assessments.test_results import invited
+from tests.integration.assessments.inviting import invited
 
 from trellis.assessments.domain.suggesting import Signal, suggest
 from trellis.common.contracts.commands import Action

@@ -8,36 +8,17 @@ from typing import Any
 
 import pytest
 from tests.integration.assessments.bench import ACME, TEST, WHO, Bench
+from tests.integration.assessments.inviting import invited, progress
 
-from trellis.common.contracts.commands import Action
-from trellis.common.contracts.envelope import Envelope
 from trellis.common.contracts.facts import SignalKind
 from trellis.common.contracts.identifiers import AccountId, stable_id
 from trellis.common.contracts.outcomes import AssessmentCompleted, Integrity, OutcomeState
 from trellis.common.ledger.changes import Change
-from trellis.common.ledger.effects import Overtaken
 from trellis.common.ledger.states import Occurrence
 from trellis.common.store.postgres import transaction
 
 
-async def invited(bench: Bench, application: int = 1, **more: Any) -> Envelope:
-    command = bench.invite(application, **more)
-    await bench.take(command)
-    await bench.until(lambda: _is_done(bench, command))
-    return command
-
-
-async def _is_done(bench: Bench, command: Envelope) -> bool:
-    return await bench.state(command) == "done"
-
-
-async def progress(bench: Bench) -> list[str]:
-    return [row["progress"] for row in await bench.fetch("select progress from invite order by created_at")]
-
-
 # -- signals
-
-
 async def test_a_join_is_told_once(bench: Bench) -> None:
     await invited(bench)
     first = bench.signal(SignalKind.STARTED)
@@ -154,8 +135,6 @@ async def test_a_result_stops_the_reading(bench: Bench) -> None:
 
 
 # -- versions
-
-
 async def test_a_review_tells_again_only_what_visibly_changed(bench: Bench) -> None:
     await invited(bench)
     attempt = bench.twin.submit(WHO, TEST, final_score=60, qualified=False)
@@ -211,8 +190,6 @@ async def test_a_second_completion_changes_nothing(bench: Bench) -> None:
 
 
 # -- attempts
-
-
 async def test_attempts_from_before_the_invite_do_not_count(bench: Bench) -> None:
     bench.twin.submit(WHO, TEST, final_score=99)
     await invited(bench)
@@ -252,8 +229,6 @@ async def test_which_attempt_counts_is_a_setting(bench: Bench, policy: str, scor
 
 
 # -- what matches nothing
-
-
 @pytest.mark.parametrize("kind", SignalKind)
 async def test_a_signal_of_nobody_we_invited_is_kept_and_shown(bench: Bench, kind: SignalKind) -> None:
     await invited(bench)
@@ -281,198 +256,7 @@ async def test_a_signal_older_than_the_invite_is_not_of_it(bench: Bench) -> None
     assert await bench.started() == []
 
 
-# -- one person, two applications
-
-
-async def take_in_turn(bench: Bench, first: Envelope, second: Envelope) -> None:
-    """Take *second* when *first* is out: two that are prepared at the same time go in either order."""
-    await bench.take(first)
-    await bench.until(lambda: bench.mails() == 1)
-    await bench.take(second)
-
-
-async def test_the_second_application_shares_the_first_ones_invite_and_result(bench: Bench) -> None:
-    first, second = bench.invite(1), bench.invite(2)
-    await take_in_turn(bench, first, second)
-    await bench.run(rounds=4)
-    assert (await bench.state(first), await bench.state(second)) == ("done", "waiting")
-    assert "application 1" in await bench.cause(second)
-    assert bench.mails() == 1
-    bench.twin.submit(WHO, TEST, final_score=77)
-    await bench.take(bench.signal(SignalKind.COMPLETED))
-    await bench.until(lambda: _is_done(bench, second))
-    results = await bench.results()
-    assert sorted((result.application_id, result.score) for result in results) == [(1, 77.0), (2, 77.0)]
-    assert "shared" in (await bench.settled())[-1].reason
-    assert bench.mails() == 1
-
-
-async def test_a_changed_result_reaches_both(bench: Bench) -> None:
-    first, second = bench.invite(1), bench.invite(2)
-    await take_in_turn(bench, first, second)
-    await bench.run(rounds=2)
-    attempt = bench.twin.submit(WHO, TEST, final_score=50)
-    await bench.take(bench.signal(SignalKind.COMPLETED))
-    await bench.until(bench.results)
-    attempt["final_score"] = 55
-    await bench.take(bench.signal(SignalKind.REVIEWED))
-    await bench.run(rounds=2)
-    told = sorted((r.application_id, r.result_version, r.score) for r in await bench.results())
-    assert told == [(1, 1, 50.0), (1, 2, 55.0), (2, 1, 50.0), (2, 2, 55.0)]
-
-
-async def test_an_application_that_left_meanwhile_shares_nothing(bench: Bench) -> None:
-    first, second = bench.invite(1), bench.invite(2)
-    await take_in_turn(bench, first, second)
-    await bench.run(rounds=2)
-    bench.gate.verdicts[2] = Overtaken(reason="rejected")
-    await bench.execute("update intent set due_at = clock_timestamp()")
-    await bench.run(rounds=2)
-    assert await bench.state(second) == "superseded"
-    bench.twin.submit(WHO, TEST)
-    await bench.take(bench.signal(SignalKind.COMPLETED))
-    await bench.until(bench.results)
-    assert [result.application_id for result in await bench.results()] == [1]
-
-
-async def test_when_the_first_falls_away_the_second_is_sent(bench: Bench) -> None:
-    bench.gate.verdicts[1] = Overtaken(reason="rejected")
-    first, second = bench.invite(1), bench.invite(2)
-    await bench.take(first, second)
-    await bench.until(lambda: _is_done(bench, second))
-    assert (await bench.state(first), bench.mails()) == ("superseded", 1)
-
-
-async def test_newest_sends_both_and_gives_the_result_to_the_newest(bench: Bench) -> None:
-    await bench.connect(result__on_collision="newest", invite__poll_interval=0.05)
-    await invited(bench, 1)
-    await invited(bench, 2)
-    assert bench.mails() == 2
-    bench.twin.submit(WHO, TEST)
-    await bench.take(bench.signal(SignalKind.COMPLETED))
-    await bench.until(bench.results)
-    for _ in range(4):
-        await asyncio.sleep(0.06)
-        await bench.run()
-    assert [result.application_id for result in await bench.results()] == [2]
-
-
-async def test_hold_parks_the_second_for_a_person(bench: Bench) -> None:
-    await bench.connect(result__on_collision="hold")
-    await invited(bench, 1)
-    second = bench.invite(2)
-    await bench.take(second)
-    await bench.run(rounds=2)
-    assert await bench.state(second) == "parked"
-    assert bench.mails() == 1
-
-
-async def test_once_the_first_has_its_result_the_second_is_invited_of_its_own_and_results_stay_apart(
-    bench: Bench,
-) -> None:
-    await invited(bench, 1)
-    bench.twin.submit(WHO, TEST, final_score=50)
-    await bench.take(bench.signal(SignalKind.COMPLETED))
-    await bench.until(bench.results)
-    await invited(bench, 2)
-    assert bench.mails() == 2
-    bench.twin.join(WHO, TEST)
-    bench.twin.submit(WHO, TEST, final_score=95)
-    await bench.take(bench.signal(SignalKind.COMPLETED))
-
-    async def both() -> bool:
-        return len(await bench.results()) == 2
-
-    await bench.until(both)
-    await bench.take(bench.signal(SignalKind.REVIEWED))
-    await bench.run(rounds=3)
-    assert [(r.application_id, r.score) for r in await bench.results()] == [(1, 50.0), (2, 95.0)]
-
-
-async def test_with_internal_ids_each_application_gets_its_own_result(bench: Bench) -> None:
-    await bench.connect(
-        invite__internal_id_mode="parenthesised", result__on_collision="newest", invite__poll_interval=0.05
-    )
-    bench.twin.switches["invite.internal_id_mode"] = "parentheses"
-    await invited(bench, 1)
-    await invited(bench, 2)
-    bench.twin.join(WHO, TEST, internal_id="ghapp_2")
-    bench.twin.submit(WHO, TEST, final_score=64)
-    await bench.until(bench.results)
-    for _ in range(3):
-        await asyncio.sleep(0.06)
-        await bench.run()
-    assert [(r.application_id, r.score) for r in await bench.results()] == [(2, 64.0)]
-
-
-# -- another visit
-
-
-async def test_never_invites_once_over_all_visits_and_uses_the_result_in_the_new_one(bench: Bench) -> None:
-    await invited(bench)
-    bench.twin.submit(WHO, TEST, final_score=66)
-    await bench.take(bench.signal(SignalKind.COMPLETED))
-    await bench.until(bench.results)
-    again = bench.invite(visit="n2")
-    await bench.take(again)
-    await bench.run(rounds=2)
-    assert (await bench.state(again), bench.mails()) == ("superseded", 1)
-    assert "earlier visit" in await bench.cause(again)
-    assert [(r.visit, r.score) for r in await bench.results()] == [("n1", 66.0), ("n2", 66.0)]
-
-
-async def test_a_worker_that_dies_after_using_an_earlier_result_does_not_use_it_twice(bench: Bench) -> None:
-    await invited(bench)
-    bench.twin.submit(WHO, TEST)
-    await bench.take(bench.signal(SignalKind.COMPLETED))
-    await bench.until(bench.results)
-    await bench.take(bench.invite(visit="n2"))
-    ledger, effect = bench.one.api.ledger, bench.one.runner._effects[Action.INVITE]
-    claimed = await ledger.claim_due(lease=timedelta(seconds=0.1), per_account=5, vendor="coderbyte")
-    await effect.prepare(ACME, claimed)  # and dies before it records that the invite is overtaken
-    await asyncio.sleep(0.2)
-    await bench.run(rounds=2)
-    assert sorted(result.visit for result in await bench.results()) == ["n1", "n2"]
-
-
-async def test_a_result_that_comes_later_is_used_in_the_new_visit_to_the_same_stage_only(bench: Bench) -> None:
-    await invited(bench)
-    same, elsewhere = bench.invite(visit="n2"), bench.invite(visit="n3", stage=8)
-    await bench.take(same, elsewhere)
-    await bench.run(rounds=2)
-    bench.twin.submit(WHO, TEST)
-    await bench.take(bench.signal(SignalKind.COMPLETED))
-    await bench.until(bench.results)
-    assert sorted(result.visit for result in await bench.results()) == ["n1", "n2"]
-
-
-@pytest.mark.parametrize(("begun", "mails"), [(False, 2), (True, 1)])
-async def test_if_not_started_asks_whether_the_candidate_began(bench: Bench, begun: bool, mails: int) -> None:
-    await bench.connect(invite__reinvite="if_not_started")
-    await invited(bench)
-    if begun:
-        await bench.take(bench.signal(SignalKind.STARTED))
-    await bench.take(bench.invite(visit="n2"))
-    await bench.run(rounds=3)
-    assert bench.mails() == mails
-
-
-async def test_always_invites_in_each_visit_and_the_result_is_the_later_ones(bench: Bench) -> None:
-    await bench.connect(invite__reinvite="always", invite__poll_interval=0.05)
-    await invited(bench)
-    await invited(bench, visit="n2")
-    assert bench.mails() == 2
-    bench.twin.submit(WHO, TEST)
-    await bench.until(bench.results)
-    for _ in range(3):
-        await asyncio.sleep(0.06)
-        await bench.run()
-    assert [result.visit for result in await bench.results()] == ["n2"]
-
-
 # -- what goes wrong on the way
-
-
 async def test_a_failed_reading_is_made_again(bench: Bench) -> None:
     await invited(bench)
     bench.twin.submit(WHO, TEST)

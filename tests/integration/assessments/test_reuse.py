@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 from tests.integration.assessments.bench import WHO, Bench
-from tests.integration.assessments.test_results import invited
+from tests.integration.assessments.inviting import invited
 
 from trellis.common.contracts.facts import SignalKind
 

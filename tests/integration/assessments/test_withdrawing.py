@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.integration.assessments.bench import WHO, Bench
-from tests.integration.assessments.test_results import invited
+from tests.integration.assessments.inviting import invited
 
 from trellis.assessments.withdrawing import CAME_TO_NOTHING, IS_OUT, MAY_BE_OUT, NEVER_LEFT
 from trellis.common.contracts.commands import Action
