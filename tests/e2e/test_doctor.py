@@ -14,92 +14,25 @@ from typing import Any
 
 import aio_pika
 import aiohttp
-import asyncpg
 import pytest
 from click.testing import CliRunner
-from tests.e2e.conftest import Tenant, whole_system
+from tests.e2e.breaking import SEEDED
+from tests.e2e.conftest import whole_system
+from tests.e2e.patient import Patient
 from tools.dev.servers import Servers
 from tools.dev.system import System
 
-from trellis.cli import doctor
 from trellis.cli.main import cli
 from trellis.cli.reading import read
 from trellis.common.bus.topology import management_of
 from trellis.common.errors import PermanentError
 from trellis.common.runtime.keyring import Keyring
 
-Found = list[tuple[str, str]]
-Break = Callable[["Patient"], Awaitable[None]]
-
 
 @pytest.fixture(scope="module")
 def system(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     with whole_system(servers, tmp_path_factory.mktemp("doctor"), f"doctor_{os.getpid()}") as system:
         yield system
-
-
-class Patient(Tenant):
-    """A tenant whose set-up is broken and looked at."""
-
-    async def trellis(self, *arguments: str) -> str:
-        """Run the command in this process: a fresh one takes longer than most of these tests."""
-        result = await asyncio.to_thread(CliRunner().invoke, cli, list(arguments), env=self.environ)
-        assert result.exit_code == 0, (result.output, result.exception)
-        return result.stdout
-
-    async def marks(self, service: str) -> list[str]:
-        """The broker's marks of the epochs of *service*'s database."""
-        variables = self.system.variables()
-        base, vhost, headers = management_of(
-            variables["TRELLIS_BROKER_URL"], variables["TRELLIS_BROKER_MANAGEMENT_URL"]
-        )
-        url = f"{base}/api/queues/{vhost}?name=^{service}\\.epoch\\.&use_regex=true&page=1"
-        async with aiohttp.ClientSession(headers=headers) as session, session.get(url) as answer:
-            return [queue["name"] for queue in (await answer.json())["items"]]
-
-    async def restated(self, change: Callable[[dict[str, Any]], None], **settings: object) -> None:
-        """Apply the account's file with *change* made to it."""
-        await self.apply(**settings)
-        file = self.folder / f"{self.account}.yaml"
-        document = json.loads(file.read_text())
-        change(document)
-        file.write_text(json.dumps(document))
-        await self.trellis("apply", "-f", str(file))
-
-    async def sql(self, statement: str, *values: object) -> None:
-        """Change the database as its owner; `$1` is the account."""
-        connection = await asyncpg.connect(self.system.variables()["TRELLIS_MIGRATE_DATABASE_URL"])
-        try:
-            await connection.execute(statement, *values)
-        finally:
-            await connection.close()
-
-    async def findings(self, **more: Any) -> list[doctor.Told]:
-        return list((await doctor.examine(self.account, **more)).found)
-
-    async def found(self) -> Found:
-        """What is wrong with this account alone."""
-        return [(told.finding.check, told.finding.subject) for told in await self.findings() if told.account]
-
-    async def found_of_all(self) -> Found:
-        """What is wrong with the installation."""
-        return [(told.finding.check, told.finding.subject) for told in await self.findings() if not told.account]
-
-    async def until_found_of_all(self, wanted: Found) -> None:
-        """Wait for what the broker notices, or shows of itself, within seconds."""
-        async with asyncio.timeout(40):
-            while await self.found_of_all() != wanted:
-                await asyncio.sleep(0.5)
-
-    async def until_found(self, wanted: Found) -> None:
-        """Wait until what is written down once a second is; the findings are then exactly the *wanted* ones."""
-        end = asyncio.get_running_loop().time() + 20
-        while True:
-            told = await self.findings()
-            if [(item.finding.check, item.finding.subject) for item in told if item.account] == wanted:
-                return
-            assert asyncio.get_running_loop().time() < end, [item.finding.fault for item in told]
-            await asyncio.sleep(0.3)
 
 
 @pytest.fixture
@@ -142,209 +75,6 @@ async def test_an_account_that_nobody_applied_is_named(bare: Patient) -> None:
         await bare.findings()
 
 
-def _stage(document: dict[str, Any], name: object) -> None:
-    document["workflows"][0]["rules"][0]["when"]["stage_entered"]["stage"] = name
-
-
-def _assessment(document: dict[str, Any], name: str) -> None:
-    for rule in document["workflows"][0]["rules"]:
-        rule["when"].get("assessment_completed", {}).update(assessment=name)
-    document["workflows"][0]["rules"][0]["then"] = [{"send_assessment": name}]
-
-
-async def _no_introspection(patient: Patient) -> None:
-    await patient.apply(**{"v3.introspect": "off"})
-    await patient.person("revoke_scope", scope="candidates:list")
-
-
-async def _unknown_user(patient: Patient) -> None:
-    await patient.restated(lambda document: document["greenhouse"].update(service_user_id=4_999_999_999))
-
-
-async def _other_user(patient: Patient) -> None:
-    user = next(u["id"] for u in patient.made["greenhouse"]["users"] if not u["site_admin"])
-    await patient.restated(lambda document: document["greenhouse"].update(service_user_id=user))
-
-
-async def _shown_nothing(patient: Patient) -> None:
-    await patient.own("PUT", "/switches", {"list.non_admin": "empty"})
-    await patient.person("drop_site_admin")
-
-
-async def _rejected_client(patient: Patient) -> None:
-    await patient.person("rotate_client_secret", keep_old=False)
-    await patient.person("revoke_tokens")
-
-
-async def _skewed(patient: Patient) -> None:
-    await patient.own("PUT", "/switches", {"clock.skew_s": 300})
-
-
-async def _unknown_stage(patient: Patient) -> None:
-    await patient.restated(lambda document: _stage(document, "Take Home"))
-
-
-async def _unknown_stage_id(patient: Patient) -> None:
-    await patient.restated(lambda document: _stage(document, 7_999_999_999))
-
-
-async def _unknown_job(patient: Patient) -> None:
-    await patient.restated(lambda document: document["workflows"][0].update(jobs=[4_999_999_999]))
-
-
-async def _unknown_assessment(patient: Patient) -> None:
-    await patient.restated(lambda document: _assessment(document, "nowhere-1"))
-
-
-async def _unlinked(patient: Patient) -> None:
-    made = await patient.own("POST", "/assessments", {"display_name": "Bare", "test_id": "bare-1", "public_url": None})
-    await patient.restated(lambda document: _assessment(document, made["test_id"]))
-
-
-async def _no_coderbyte(patient: Patient) -> None:
-    await patient.restated(lambda document: document.pop("coderbyte"))
-    await patient.sql("delete from assessments.connection where account_id = $1", patient.account)
-
-
-async def _no_greenhouse(patient: Patient) -> None:
-    await patient.restated(lambda document: document.pop("greenhouse"))
-    await patient.sql("delete from greenhouse_actions.harvest_connection where account_id = $1", patient.account)
-
-
-async def _sealed_elsewhere(patient: Patient) -> None:
-    await patient.sql(
-        "update greenhouse_actions.harvest_connection set sealed_credential = sealed_credential || '\\x00'::bytea, "
-        "updated_at = clock_timestamp() where account_id = $1",
-        patient.account,
-    )
-    await asyncio.sleep(1.2)  # a process works with a connection for a second
-
-
-async def _key_sealed_elsewhere(patient: Patient) -> None:
-    await patient.sql(
-        "update assessments.connection set api_key = api_key || '\\x00'::bytea where account_id = $1", patient.account
-    )
-
-
-async def _secret_sealed_elsewhere(patient: Patient) -> None:
-    await patient.sql(
-        "update ingest.endpoint_secret s set sealed = sealed || '\\x00'::bytea from ingest.endpoint e "
-        "where e.id = s.endpoint_id and e.account_id = $1 and e.vendor = 'greenhouse'",
-        patient.account,
-    )
-
-
-async def _greenhouse_away(patient: Patient) -> None:
-    gone = {"base_url": "http://127.0.0.1:1/v3", "token_url": "http://127.0.0.1:1/token"}
-    await patient.restated(lambda document: document["greenhouse"].update(gone))
-
-
-async def _coderbyte_away(patient: Patient) -> None:
-    await patient.restated(lambda document: document["coderbyte"].update(base_url="http://127.0.0.1:1/api"))
-
-
-async def _greenhouse_in_trouble(patient: Patient) -> None:
-    await patient.fault("users.list", "502", count=0)
-
-
-async def _late(patient: Patient) -> None:
-    await patient.sql(
-        "update greenhouse_actions.reconciliation set completed_at = clock_timestamp() - interval '2 hours', "
-        "due_at = clock_timestamp() + interval '1 hour', lease_until = clock_timestamp() + interval '1 hour', "
-        "cause = 'a filter was ignored' where account_id = $1",
-        patient.account,
-    )
-
-
-async def _silent(patient: Patient) -> None:
-    await patient.sql(
-        "update ingest.endpoint set connected_at = clock_timestamp() - interval '28 days', "
-        "last_received_at = clock_timestamp() - interval '6 hours' where account_id = $1 and vendor = 'greenhouse'",
-        patient.account,
-    )
-    await patient.sql(
-        "insert into ingest.endpoint_hour select e.id, date_trunc('hour', clock_timestamp()) - make_interval(days => 7 * w, "
-        "hours => h), 5 from ingest.endpoint e, generate_series(1, 3) w, generate_series(-1, 8) h "
-        "where e.account_id = $1 and e.vendor = 'greenhouse'",
-        patient.account,
-    )
-
-
-async def _braked(patient: Patient) -> None:
-    await patient.trellis("brake", "on", "--account", patient.account, "--reason", "a mistake in a rule")
-
-
-async def _workflow_braked(patient: Patient) -> None:
-    await patient.trellis("brake", "on", "--account", patient.account, "--workflow", "engineering")
-
-
-async def _paused_for_more(patient: Patient) -> None:
-    await patient.sql(
-        "insert into greenhouse_actions.pause (account_id, vendor, reason, remedy, retry_at) values "
-        "($1, 'greenhouse', 'Greenhouse says no', 'ask it', clock_timestamp() + interval '1 hour')",
-        patient.account,
-    )
-
-
-SEEDED: dict[str, tuple[Break, Found]] = {
-    "missing permission": (
-        lambda p: p.person("revoke_scope", scope="notes:create"),  # type: ignore[dict-item,return-value]
-        [("permission-missing", "harvest:notes:create")],
-    ),
-    "missing permission of the users' list": (
-        lambda p: p.person("revoke_scope", scope="users:list"),  # type: ignore[dict-item,return-value]
-        [("permission-missing", "harvest:users:list")],
-    ),
-    "missing permission, and nobody tells which there are": (
-        _no_introspection,
-        [("permission-missing", "harvest:candidates:list")],
-    ),
-    "wrong service user: nobody": (_unknown_user, [("service-user-unknown", "greenhouse")]),
-    "wrong service user: no Site Admin": (_other_user, [("site-admin-lost", "greenhouse")]),
-    "disabled service user": (
-        lambda p: p.person("deactivate_user"),  # type: ignore[dict-item,return-value]
-        [("service-user-disabled", "greenhouse")],
-    ),
-    "Site Admin lost, lists are refused": (
-        lambda p: p.person("drop_site_admin"),  # type: ignore[dict-item,return-value]
-        [("site-admin-lost", "greenhouse")],
-    ),
-    "Site Admin lost, lists are empty": (_shown_nothing, [("site-admin-lost", "greenhouse")]),
-    "rejected client of Greenhouse": (_rejected_client, [("credential-rejected", "greenhouse")]),
-    "rejected key of Coderbyte": (
-        lambda p: p.person("rotate_api_key", keep_old=False),  # type: ignore[dict-item,return-value]
-        [("credential-rejected", "coderbyte")],
-    ),
-    "wrong clock": (_skewed, [("clock-skew", "greenhouse")]),
-    "unknown stage": (_unknown_stage, [("stage-unknown", "Take Home")]),
-    "unknown stage, by id": (_unknown_stage_id, [("stage-unknown", "7999999999")]),
-    "renamed stage": (
-        lambda p: p.person("rename_stage", stage="Coding Assessment", name="Test"),  # type: ignore[dict-item,return-value]
-        [("stage-renamed", "Coding Assessment")],
-    ),
-    "deleted stage": (
-        lambda p: p.person("delete_stage", stage="Coding Assessment"),  # type: ignore[dict-item,return-value]
-        [("stage-deleted", "Coding Assessment")],
-    ),
-    "unknown job": (_unknown_job, [("job-unknown", "4999999999")]),
-    "unknown assessment": (_unknown_assessment, [("assessment-unknown", "nowhere-1")]),
-    "assessment without a link": (_unlinked, [("assessment-without-link", "bare-1")]),
-    "no connection to Coderbyte": (_no_coderbyte, [("connection-missing", "coderbyte")]),
-    "no connection to Greenhouse": (_no_greenhouse, [("connection-missing", "greenhouse")]),
-    "credential sealed elsewhere": (_sealed_elsewhere, [("credential-unreadable", "greenhouse")]),
-    "key sealed elsewhere": (_key_sealed_elsewhere, [("credential-unreadable", "coderbyte")]),
-    "webhook secret sealed elsewhere": (_secret_sealed_elsewhere, [("secret-unreadable", "greenhouse")]),
-    "Greenhouse not reachable": (_greenhouse_away, [("vendor-away", "greenhouse")]),
-    "Greenhouse in trouble": (_greenhouse_in_trouble, [("vendor-away", "greenhouse")]),
-    "Coderbyte not reachable": (_coderbyte_away, [("vendor-away", "coderbyte")]),
-    "reconciler late": (_late, [("reconciler-late", "greenhouse")]),
-    "webhook silent": (_silent, [("webhook-silent", "greenhouse")]),
-    "brake left on": (_braked, [("brake-on", "account")]),
-    "brake of a workflow left on": (_workflow_braked, [("brake-on", "workflow engineering")]),
-    "a pause for another reason": (_paused_for_more, [("connection-paused", "greenhouse")]),
-}
-
-
 @pytest.mark.parametrize("fault", SEEDED)
 async def test_a_seeded_fault_is_found_and_nothing_else(patient: Patient, fault: str) -> None:
     breaks, wanted = SEEDED[fault]
@@ -361,8 +91,6 @@ async def test_a_closed_assessment_is_found_and_gone_when_it_is_open_again(patie
 
 
 # -- webhooks
-
-
 async def test_a_webhook_that_was_never_saved_is_told_as_never_pinged(bare: Patient) -> None:
     await bare.open(connect=False)
     assert await bare.found() == [("webhook-never-pinged", "greenhouse")]
@@ -399,8 +127,6 @@ async def test_a_token_that_is_over_before_it_comes_tells_of_the_clock(patient: 
 
 
 # -- a neighbour
-
-
 async def test_a_greedy_neighbour_of_the_rate_limit_is_told(bare: Patient) -> None:
     await bare.open(**{"rate.share": 0.6})
     await bare.until_found([])
@@ -419,8 +145,6 @@ async def test_a_greedy_neighbour_of_the_rate_limit_is_told(bare: Patient) -> No
 
 
 # -- the installation
-
-
 @pytest.fixture
 async def management(system: System) -> AsyncIterator[Callable[..., Awaitable[None]]]:
     """Orders to the broker's management API, below this system's virtual host; the topology is whole again afterwards."""
