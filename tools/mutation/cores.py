@@ -32,22 +32,21 @@ class Core:
 _WORKFLOW: Final = "tests/unit/workflow"
 _ORDERING: Final = f"{_WORKFLOW}/test_ordering.py"
 _FACTS: Final = tuple(f"{_WORKFLOW}/test_{name}.py" for name in ("facts", "readings", "people", "outcomes"))
+_JUDGING: Final = (f"{_WORKFLOW}/test_judging.py", f"{_WORKFLOW}/test_asking.py")
 _LEDGER: Final = "tests/unit/common/test_ledger"
 _ASSESSMENTS: Final = "tests/unit/assessments"
 
 CORES: Final[tuple[Core, ...]] = (
     Core("trellis.workflow.domain.decisions", (_WORKFLOW,)),
     Core("trellis.workflow.domain.entering", (*_FACTS, f"{_WORKFLOW}/test_untold.py")),
-    Core(
-        "trellis.workflow.domain.judging", (f"{_WORKFLOW}/test_judging.py", f"{_WORKFLOW}/test_decisions.py", _ORDERING)
-    ),
+    Core("trellis.workflow.domain.judging", (*_JUDGING, f"{_WORKFLOW}/test_decisions.py", _ORDERING)),
     Core(
         "trellis.workflow.domain.application",
         (f"{_WORKFLOW}/test_application.py", *_FACTS, _ORDERING),
     ),
     Core("trellis.workflow.domain.passing", (f"{_WORKFLOW}/test_passed.py",)),
     Core("trellis.workflow.domain.ordering", (_ORDERING,)),
-    Core("trellis.workflow.domain.rules", (f"{_WORKFLOW}/test_rules.py", f"{_WORKFLOW}/test_judging.py")),
+    Core("trellis.workflow.domain.rules", (f"{_WORKFLOW}/test_rules.py", *_JUDGING)),
     Core("trellis.workflow.domain.compiling", (f"{_WORKFLOW}/test_rules.py",)),
     Core("trellis.workflow.domain.standing", (f"{_WORKFLOW}/test_standing.py",)),
     Core(
@@ -60,10 +59,13 @@ CORES: Final[tuple[Core, ...]] = (
     Core("trellis.ingest.signature", ("tests/unit/ingest/test_signature.py",)),
     Core("trellis.ingest.translation", ("tests/unit/ingest/test_translation.py",)),
     Core("trellis.assessments.domain.correlation", (f"{_ASSESSMENTS}/test_correlation.py",)),
-    Core("trellis.assessments.domain.results", (f"{_ASSESSMENTS}/test_results.py",)),
+    Core(
+        "trellis.assessments.domain.results",
+        (f"{_ASSESSMENTS}/test_results.py", f"{_ASSESSMENTS}/test_attempts.py", f"{_ASSESSMENTS}/test_forms.py"),
+    ),
     Core("trellis.assessments.domain.suggesting", (f"{_ASSESSMENTS}/test_suggesting.py",)),
     Core("trellis.assessments.domain.polling", (f"{_ASSESSMENTS}/test_options.py",)),
-    Core("trellis.assessments.domain.invites", (f"{_ASSESSMENTS}/test_invites.py",)),
+    Core("trellis.assessments.domain.invites", (f"{_ASSESSMENTS}/test_invites.py", f"{_ASSESSMENTS}/test_answers.py")),
     Core("trellis.assessments.domain.options", (f"{_ASSESSMENTS}/test_options.py",)),
 )
 

@@ -2,44 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.unit.assessments.reported import OPTIONS, full, result_of
 
-from trellis.assessments.domain.options import Options, PickAttempt, TimeUnit
+from trellis.assessments.domain.options import Options, TimeUnit
 from trellis.assessments.domain.results import (
     AttemptStatus,
-    Report,
     Result,
-    as_flag,
-    as_number,
-    as_text,
-    as_time,
-    of_application,
     parse_report,
-    pick_attempt,
     read_integrity,
-    since_invite,
     to_result,
     visibly_differs,
 )
 from trellis.common.contracts.outcomes import Integrity
-
-DATA = Path(__file__).parents[2] / "data" / "coderbyte"
-OPTIONS = Options()
-
-
-def full(**changes: Any) -> dict[str, Any]:
-    raw: dict[str, Any] = json.loads((DATA / "report.json").read_text())["data"]["reports"][0]
-    return raw | changes
-
-
-def result_of(raw: dict[str, Any], options: Options = OPTIONS) -> Result:
-    return to_result(parse_report(raw), options, attempt_count=1, time_expired=None)
 
 
 def test_the_recorded_report_is_read_whole() -> None:
@@ -176,80 +154,7 @@ def test_what_the_webhook_said_of_the_clock_wins_over_the_status() -> None:
     assert to_result(unknown, OPTIONS, attempt_count=1, time_expired=None).time_expired is None
 
 
-# -- attempts
-
-
-def test_an_attempt_is_known_by_link_else_user_else_address_and_time() -> None:
-    raw = full()
-    assert parse_report(raw).keys[0] == f"link:{raw['report_link']}"
-    del raw["report_link"]
-    assert parse_report(raw).keys[0] == f"user:{raw['username']}:{raw['test_id']}"
-    del raw["username"]
-    assert parse_report(raw).keys == (f"time:{raw['email']}:{raw['test_id']}:{raw['date_joined']}",)
-
-
-def test_an_attempt_that_gains_its_link_later_is_still_the_same() -> None:
-    before = parse_report(full(report_link=None, status="In progress"))
-    assert since_invite([parse_report(full())], frozenset(before.keys)) == []
-
-
-def test_attempts_from_before_the_invite_do_not_count() -> None:
-    old, new = (
-        parse_report(full()),
-        parse_report(full(report_link="https://coderbyte.com/report/other:x", username="other", date_joined=None)),
-    )
-    assert since_invite([old, new], frozenset(old.keys)) == [new]
-
-
-def attempt(link: str, joined: str | None, score: float | None, *, ready: bool = True) -> Report:
-    return parse_report({"report_link": link, "date_joined": joined, "final_score": score, "report_ready": ready})
-
-
-@pytest.mark.parametrize(
-    ("policy", "expected"), [(PickAttempt.LATEST, "c"), (PickAttempt.FIRST, "a"), (PickAttempt.BEST, "b")]
-)
-@pytest.mark.parametrize("order", ["abc", "cba", "bca"])
-def test_the_attempt_that_counts_does_not_depend_on_the_answers_order(
-    policy: PickAttempt, expected: str, order: str
-) -> None:
-    known = {
-        "a": attempt("a", "2026-03-01T10:00:00Z", 50),
-        "b": attempt("b", "2026-03-02T10:00:00Z", 90),
-        "c": attempt("c", "2026-03-03T10:00:00Z", 70),
-    }
-    assert pick_attempt([known[name] for name in order], policy) == known[expected]
-
-
-def test_without_times_the_last_of_the_answer_is_the_latest() -> None:
-    first, last = attempt("a", None, 50), attempt("b", "unreadable", 40)
-    assert pick_attempt([first, last], PickAttempt.LATEST) == last
-    assert pick_attempt([first, last], PickAttempt.FIRST) == first
-
-
-def test_the_best_attempt_is_one_that_is_ready_and_has_a_score() -> None:
-    grading, unknown, low = (
-        attempt("a", "2026-03-01T10:00:00Z", 99, ready=False),
-        attempt("b", "2026-03-02T10:00:00Z", None),
-        attempt("c", "2026-03-03T10:00:00Z", 0),
-    )
-    assert pick_attempt([grading, unknown, low], PickAttempt.BEST) == low
-    assert pick_attempt([grading], PickAttempt.BEST) == grading
-    assert pick_attempt([], PickAttempt.BEST) is None
-
-
-def test_with_internal_ids_another_applications_attempt_is_not_ours() -> None:
-    ours, theirs, unmarked = (
-        replace(attempt(k, None, 1), internal_id=i) for k, i in (("a", "1"), ("b", "2"), ("c", None))
-    )
-    assert of_application([ours, theirs, unmarked], "1") == [ours]
-    assert of_application([theirs, unmarked], "1") == [unmarked]
-    assert of_application([theirs], "1") == []
-    assert of_application([ours, theirs, unmarked], None) == [ours, theirs, unmarked]
-
-
 # -- changes
-
-
 @pytest.mark.parametrize(
     ("change", "visible"),
     [
@@ -271,46 +176,7 @@ def test_only_a_visible_change_makes_a_new_version(change: dict[str, Any], visib
     assert visibly_differs(before, replace(before, **change)) is visible
 
 
-# -- forms
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [(1, 1.0), ("1e2", 100.0), (True, None), ("x", None), (None, None), (float("nan"), None), ({}, None)],
-)
-def test_numbers(value: object, expected: float | None) -> None:
-    assert as_number(value) == expected
-
-
-@pytest.mark.parametrize(("value", "expected"), [("0", False), (0, False), (2, None), ("yes", None), (None, None)])
-def test_truths(value: object, expected: bool | None) -> None:
-    assert as_flag(value) is expected
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"), [(" a ", "a"), ("  ", None), (7, "7"), (True, None), (None, None), ([], None)]
-)
-def test_texts(value: object, expected: str | None) -> None:
-    assert as_text(value) == expected
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
-        ("2026-03-04T16:20:11.000Z", datetime(2026, 3, 4, 16, 20, 11, tzinfo=UTC)),
-        ("2026-03-04 16:20:11", datetime(2026, 3, 4, 16, 20, 11, tzinfo=UTC)),
-        ("4 March", None),
-        (1767225600, None),
-        (None, None),
-    ],
-)
-def test_times(value: object, expected: datetime | None) -> None:
-    assert as_time(value) == expected
-
-
 # -- word by word
-
-
 @pytest.mark.parametrize(
     ("flag", "integrity"),
     [
@@ -357,26 +223,6 @@ def test_a_report_is_ready_and_its_attempt_finished(raw: dict[str, Any], ready: 
 
 
 @pytest.mark.parametrize(
-    ("raw", "keys"),
-    [
-        ({}, ("time:::",)),
-        ({"email": "A@b.c"}, ("time:a@b.c::",)),
-        ({"report_link": "l"}, ("link:l",)),
-        ({"username": "u"}, ("user:u:",)),
-        ({"username": "u", "test_id": "t", "report_link": "l"}, ("link:l", "user:u:t")),
-        ({"date_joined": "d", "report_link": "l", "test_id": "t"}, ("link:l", "time::t:d")),
-    ],
-)
-def test_an_attempt_is_known_by_all_that_names_it(raw: dict[str, Any], keys: tuple[str, ...]) -> None:
-    assert parse_report(raw).keys == keys
-
-
-def test_ids_and_links_are_read_from_their_fields() -> None:
-    report = parse_report({"internal_id": "ghapp_1", "report_link": "l"})
-    assert (report.internal_id, report.link, report.status) == ("ghapp_1", "l", AttemptStatus.UNKNOWN)
-
-
-@pytest.mark.parametrize(
     ("taken", "unit", "minutes"),
     [
         (0, TimeUnit.MINUTES, 0),
@@ -412,57 +258,3 @@ def test_the_webhook_says_whether_the_clock_ended_it_or_else_the_status(
 ) -> None:
     result = to_result(parse_report({"status": status}), OPTIONS, attempt_count=3, time_expired=told)
     assert (result.time_expired, result.attempt_count) == (expired, 3)
-
-
-def test_the_best_is_the_highest_score_and_no_score_is_the_lowest() -> None:
-    none, low, high = (parse_report({"report_ready": True, "final_score": score}) for score in (None, 0.5, 3))
-    assert pick_attempt([high, low, none], PickAttempt.BEST) is high
-    assert pick_attempt([low, none], PickAttempt.BEST) is low
-
-
-@pytest.mark.parametrize(
-    ("value", "flag"),
-    [
-        ("1", True),
-        ("0", False),
-        (" TRUE ", True),
-        ("false", False),
-        (1, True),
-        (0, False),
-        (2, None),
-        (1.0, None),
-        ("", None),
-    ],
-)
-def test_a_truth_has_several_forms(value: object, flag: bool | None) -> None:
-    assert as_flag(value) is flag
-
-
-@pytest.mark.parametrize("value", [None, "", 20260304, "soon", True])
-def test_what_is_no_text_of_a_time_is_none(value: object) -> None:
-    assert as_time(value) is None
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (" a ", "a"),
-        ("", None),
-        (7, "7"),
-        (True, None),
-        (None, None),
-        ("a\ud800\x00b", "a\ufffd\ufffdb"),
-        ("\U0001f600", "\U0001f600"),
-    ],
-)
-def test_text_is_what_can_be_encoded_and_stored(value: object, text: str | None) -> None:
-    assert as_text(value) == text
-
-
-def test_a_report_with_halves_of_signs_can_be_told() -> None:
-    raw = dict.fromkeys(("report_link", "username", "test_id", "display_name", "internal_id", "email"), "�")
-    report = parse_report(raw)
-    assert all(
-        text.encode()
-        for text in (*report.keys, report.link or "", report.assessment_name or "", report.internal_id or "")
-    )
