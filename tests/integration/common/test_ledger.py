@@ -4,97 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
-from tests.databases import Databases
-from tests.fakes.effects import ScriptedEffect, note_command
+from tests.fakes.effects import note_command
+from tests.integration.common.bench import ACME, Bench
 
 from trellis.common.contracts.commands import AddNote
-from trellis.common.contracts.envelope import Envelope, decode
 from trellis.common.contracts.identifiers import AccountId, ApplicationId, CandidateId
-from trellis.common.contracts.outcomes import CommandSettled
 from trellis.common.errors import StoreAwayError
 from trellis.common.ledger import effects as x
 from trellis.common.ledger.brakes import Brakes, Scope
-from trellis.common.ledger.breakers import Breakers
-from trellis.common.ledger.budget import Budget, Use
 from trellis.common.ledger.changes import Change
-from trellis.common.ledger.runner import Runner
 from trellis.common.ledger.states import Occurrence, State
-from trellis.common.ledger.table import Ledger
-from trellis.common.runtime.metrics import Metrics
-from trellis.common.store.outbox import PostgresOutbox, Relay
-from trellis.common.store.postgres import Pool, acquired, open_pool, transaction
-from trellis.common.store.tenancy import serving
-
-ACME = AccountId("acme")
-
-
-class NoPublisher:
-    """The relay is not run here; nothing may be published."""
-
-    async def publish(self, *_: object, **__: object) -> None:
-        raise AssertionError("nothing is relayed in these tests")
-
-
-@dataclass
-class Bench:
-    pool: Pool
-    ledger: Ledger
-    effect: ScriptedEffect
-    breakers: Breakers = field(default_factory=lambda: Breakers("greenhouse", Metrics("breakers")))
-
-    def runner(self, *, lease: float = 30.0) -> Runner:
-        metrics = Metrics("test")
-        relay = Relay(PostgresOutbox(self.pool), NoPublisher(), metrics)
-        return Runner(
-            self.ledger, [self.effect], relay, metrics, breakers=self.breakers, lease=timedelta(seconds=lease)
-        )
-
-    async def take(self, *envelopes: Envelope) -> list[bool]:
-        async with transaction(self.pool) as connection:
-            return [await self.ledger.take_in(connection, item, "greenhouse", None) for item in envelopes]
-
-    async def state(self, envelope: Envelope) -> tuple[str, int, str]:
-        assert isinstance(envelope.data, AddNote)
-        async with acquired(self.pool) as connection:
-            row = await connection.fetchrow(
-                "select state, attempt, cause from intent where id = $1", envelope.data.command_id
-            )
-        assert row is not None
-        return row["state"], row["attempt"], row["cause"]
-
-    async def outcomes(self) -> list[CommandSettled]:
-        async with acquired(self.pool) as connection:
-            rows = await connection.fetch("select body from outbox order by position")
-        found = [decode(row["body"]).data for row in rows]
-        assert all(isinstance(item, CommandSettled) for item in found)
-        return found  # type: ignore[return-value]
-
-    async def run_until(self, check: Callable[[str], bool], envelope: Envelope, runner: Runner | None = None) -> str:
-        runner = runner or self.runner()
-        end = time.monotonic() + 10
-        while True:
-            await runner.perform_due()
-            await runner.look_up_due()
-            state, _, cause = await self.state(envelope)
-            if check(state):
-                return state
-            assert time.monotonic() < end, f"still {state}: {cause}"
-            await asyncio.sleep(0.02)
-
-
-@pytest.fixture
-async def bench(databases: Databases) -> AsyncIterator[Bench]:
-    database = await databases.migrated("t", ["trellis.common.store", "trellis.common.ledger"])
-    pool = await open_pool(database, name="t", schema="t", size=8)
-    yield Bench(pool, Ledger(pool, "trellis/test"), ScriptedEffect())
-    await pool.close()
+from trellis.common.store.postgres import transaction
 
 
 def final(state: str) -> bool:
@@ -363,51 +288,6 @@ async def test_another_accounts_ids_read_and_change_nothing(bench: Bench) -> Non
     assert UUID(str(mine.id)) == mine.id
 
 
-async def test_the_budget_is_shared_and_keeps_a_part_for_people(bench: Bench) -> None:
-    one, two = (Budget(bench.pool, "greenhouse", limit=40, window=timedelta(seconds=30)) for _ in range(2))
-    granted = 0
-    while await one.spend(ACME, use=Use.BACKGROUND) is None:
-        granted += 1
-        assert granted < 41
-    assert await two.spend(ACME, use=Use.BACKGROUND) is not None, "shared by all replicas"
-    people = 0
-    while await two.spend(ACME) is None:
-        people += 1
-        assert people < 41
-    assert granted > 0
-    assert people > 0, "background work leaves a share for people"
-    assert granted + people <= 11
-    assert await two.spend(AccountId("globex")) is None, "another account's budget is its own"
-
-
-async def test_a_larger_limit_told_by_the_vendor_counts_what_was_spent_as_calls(bench: Bench) -> None:
-    budget = Budget(bench.pool, "greenhouse", limit=12, window=timedelta(seconds=30))
-    for _ in range(6):
-        assert await budget.spend(ACME) is None
-    assert await budget.spend(ACME) is not None
-    await budget.told(ACME, limit=150, remaining=140)
-    for _ in range(20):
-        assert await budget.spend(ACME) is None, "six calls of a hundred and fifty are no reason to wait"
-
-
-async def test_a_limit_that_others_used_up_is_learnt_while_one_account_is_served(bench: Bench) -> None:
-    """All that is served for one account is one transaction: its second statement must not wait for its first."""
-    budget = Budget(bench.pool, "greenhouse", limit=100, window=timedelta(seconds=30), share=0.5)
-    with serving(ACME):
-        assert await budget.spend(ACME) is None
-        await budget.told(ACME, limit=60, remaining=2)
-        assert await budget.spend(ACME) is not None, "the others used the rest: ours waits its turn"
-
-
-async def test_after_retry_after_nobody_calls_before(bench: Bench) -> None:
-    budget = Budget(bench.pool, "greenhouse", limit=100, window=timedelta(seconds=30))
-    assert await budget.spend(ACME) is None
-    await budget.told(ACME, limit=None, remaining=None, retry_after=timedelta(seconds=7))
-    wait = await budget.spend(ACME)
-    assert wait is not None
-    assert 6 < wait.total_seconds() <= 8
-
-
 async def test_a_database_that_goes_away_in_the_middle_of_a_batch_does_not_stop_the_runner(bench: Bench) -> None:
     note = note_command(1)
     await bench.take(note)
@@ -428,20 +308,3 @@ async def test_a_database_that_goes_away_in_the_middle_of_a_batch_does_not_stop_
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
     assert len(bench.effect.made) == 1
-
-
-@pytest.mark.parametrize(("limit", "window"), [(2, 1.0), (10, 1.0), (150, 30.0), (1, 1.0), (75, 30.0)])
-def test_no_window_ever_sees_more_calls_than_are_ours(limit: float, window: float) -> None:
-    """The algorithm of the statement on a simulated clock: greedy callers, any window."""
-    budget = Budget(None, "v", limit=limit, window=timedelta(seconds=window))  # type: ignore[arg-type]
-    emission, burst = budget._pace(limit)
-    tat, now, granted = 0.0, 0.0, []
-    while now < window * 4:
-        if max(tat, now) + emission <= now + burst * emission + 1e-9:
-            tat = max(tat, now) + emission
-            granted.append(now)
-        else:
-            now += emission / 50
-    most = max(sum(start <= at < start + window - 1e-6 for at in granted) for start in granted)
-    assert most <= limit
-    assert len(granted) >= 4 * limit * 0.7, "and most of what is ours is used"
