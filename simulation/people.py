@@ -150,15 +150,16 @@ class People:
         greenhouse = self.world.greenhouses[account]
         before = greenhouse.truth[application]
         greenhouse.end(application, ApplicationStatus.REJECTED)
+        slipped = greenhouse.truth[application]
         self._changed(account, application)
         self.world.tell("{}: {} is rejected by a slip", account, application)
-        payload = webhooks.application_payload(greenhouse.truth[application])
+        payload = webhooks.application_payload(slipped)
         told = webhooks.of_greenhouse(account, "reject_candidate", payload, self.world.uuid())
         self.world.webhooks += 1
         self.start(self._carry(told, late))
         await asyncio.sleep(seconds)
         view = greenhouse.truth.get(application)
-        if view is not None and view.status is ApplicationStatus.REJECTED:
+        if view is not None and replace(view, candidate_id=slipped.candidate_id) == slipped:  # nobody else was at it
             greenhouse.truth[application] = replace(before, candidate_id=view.candidate_id)
             self._changed(account, application)
             self.world.tell("{}: the slip is taken back, {} stays where it is", account, application)

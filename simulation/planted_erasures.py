@@ -33,9 +33,8 @@ def merge_brings_the_erased(put: _Put) -> None:
     """A merge that is told after its survivor's erasure is a merge like any other."""
     real = MemoryPeople.merge
 
-    async def merge(self: Any, *rest: Any) -> Any:
-        survivor, _ = await real(self, *rest)
-        return survivor, None
+    async def merge(self: Any, *rest: Any) -> None:
+        await real(self, *rest)
 
     put(MemoryPeople, "merge", merge)
 

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from simulation.twins.memory import NEVER, Row, Session, Transaction, is_free, tx
-from simulation.twins.people import is_address_erased, is_erased, sealed_under, survivor
+from simulation.twins.people import is_address_erased, is_erased, line_of, sealed_under
 from trellis.assessments.adapters.coderbyte import Organization, RawReport
 from trellis.assessments.adapters.invite_links import InviteLink
 from trellis.assessments.adapters.invite_rows import AttachedInvite, NewInvite, StoredInvite
@@ -56,7 +56,7 @@ class MemoryInvites:
         """See `Invites.is_erased`."""
         opened = tx(connection)
         await opened.statement("is erased")
-        return is_erased(opened, account, survivor(opened, account, candidate), seen_at)
+        return is_erased(opened, account, line_of(opened, account, candidate), seen_at)
 
     async def of_application(
         self, connection: Connection, account: AccountId, application: ApplicationId, assessment: AssessmentId
@@ -152,10 +152,12 @@ class MemoryInvites:
         await opened.statement("doubt")
         await opened.hold(("invite", command))
         row = _own(opened, account, command)
-        if row is not None and row["erased_at"] is None:
+        if row is not None:
             soon = opened.now + poll_after
             poll_at = soon if row["poll_at"] is None else min(row["poll_at"], soon)
-            opened.put("invite", command, row | {"doubted": True, "poll_at": poll_at})
+            opened.put(
+                "invite", command, row | {"doubted": True, "poll_at": poll_at if row["erased_at"] is None else None}
+            )
 
     async def remember_link(self, connection: Connection, account: AccountId, command: UUID, link: bytes) -> None:
         """See `Invites.remember_link`."""

@@ -29,32 +29,36 @@ async def sealed_under(
     opened: Transaction, account: AccountId, candidate: CandidateId, seen_at: datetime | None
 ) -> CandidateId | None:
     """See `tombstones.sealed_under`."""
-    passed = set[CandidateId]()
-    while True:
-        passed.add(candidate)
-        await opened.hold(("candidate", account, candidate), shared=True)
-        into = opened.get("merged_candidate", (account, candidate))
-        if into is None or into["into"] in passed:
-            break
-        candidate = into["into"]
-    return None if is_erased(opened, account, candidate, seen_at) else candidate
+    line = list[CandidateId]()
+    into: CandidateId | None = candidate
+    while into is not None and into not in line:
+        line.append(into)
+        await opened.hold(("candidate", account, into), shared=True)
+        into = _merged_into(opened, account, into)
+    return None if is_erased(opened, account, line, seen_at) else line[-1]
 
 
-def survivor(opened: Transaction, account: AccountId, candidate: CandidateId) -> CandidateId:
-    """See `tombstones.survivor`."""
-    passed = {candidate}
-    while (into := opened.get("merged_candidate", (account, candidate))) is not None and into["into"] not in passed:
-        candidate = into["into"]
-        passed.add(candidate)
-    return candidate
+def line_of(opened: Transaction, account: AccountId, candidate: CandidateId) -> list[CandidateId]:
+    """See `tombstones.line_of`."""
+    line = [candidate]
+    while (into := _merged_into(opened, account, line[-1])) is not None and into not in line:
+        line.append(into)
+    return line
 
 
-def is_erased(opened: Transaction, account: AccountId, candidate: CandidateId, seen_at: datetime | None) -> bool:
+def _merged_into(opened: Transaction, account: AccountId, candidate: CandidateId) -> CandidateId | None:
+    row = opened.get("merged_candidate", (account, candidate))
+    return None if row is None else row["into"]
+
+
+def is_erased(opened: Transaction, account: AccountId, line: Sequence[CandidateId], seen_at: datetime | None) -> bool:
     """See `tombstones.is_erased`."""
-    row = opened.get("erasure", (account, candidate))
-    if row is None:
-        return False
-    return row["why"] is not ErasureReason.ANONYMIZED or seen_at is None or row["erased_at"] >= seen_at
+    rows = [(candidate, opened.get("erasure", (account, candidate))) for candidate in line]
+    return any(
+        row["erased_at"] >= seen_at if row["why"] is ErasureReason.ANONYMIZED and seen_at is not None else True
+        for candidate, row in rows
+        if row is not None and (row["why"] is not ErasureReason.DELETED or candidate == line[-1])
+    )
 
 
 class MemoryPeople:
@@ -73,7 +77,7 @@ class MemoryPeople:
         await opened.statement("erase")
         await opened.hold(("candidate", account, candidate))
         await _record(opened, account, candidate, why)
-        into = survivor(opened, account, candidate)
+        into = line_of(opened, account, candidate)[-1]
         if why is ErasureReason.BY_HAND and into != candidate:
             return await self.erase(connection, account, into, why, applications)
         erased, came_along = [], why is ErasureReason.ANONYMIZED
@@ -106,17 +110,18 @@ class MemoryPeople:
 
     async def merge(
         self, connection: Connection, account: AccountId, candidate: CandidateId, into: CandidateId
-    ) -> tuple[CandidateId, ErasureReason | None]:
+    ) -> tuple[CandidateId, ErasureReason] | None:
         """See `People.merge`."""
         opened = tx(connection)
         await opened.statement("merge")
-        into = survivor(opened, account, into)
+        line = line_of(opened, account, into)
+        told, into = into, line[-1]
         if candidate == into:
-            return into, None
+            return None
         for locked in sorted((candidate, into)):
             await opened.hold(("candidate", account, locked))
         await opened.hold(("merged_candidate", (account, candidate)))
-        opened.put("merged_candidate", (account, candidate), {"into": into})
+        opened.put("merged_candidate", (account, candidate), {"into": told})
         for ident, row in list(opened.rows("intent")):
             if (row["account"], row["candidate_id"]) == (account, candidate):
                 await opened.update("intent", ident, candidate_id=into)
@@ -124,7 +129,7 @@ class MemoryPeople:
             if (row["account"], row["candidate_id"]) == (account, candidate):
                 fresh = await opened.lock("invite", ident)
                 if fresh is not None:
-                    moved = {"candidate_id": into, "merged_from": (*fresh["merged_from"], candidate)}
+                    moved = {"candidate_id": into, "merged_from": (*fresh["merged_from"], candidate, *line[:-1])}
                     opened.put("invite", ident, fresh | moved)
         for key, row in list(opened.rows("result")):
             kept: StoredInvite = row["invite"]
@@ -133,8 +138,11 @@ class MemoryPeople:
         own = opened.get("erasure", (account, candidate))
         if own is not None and own["why"] is ErasureReason.BY_HAND:
             return into, ErasureReason.BY_HAND
-        tombstone = opened.get("erasure", (account, into))
-        return into, None if tombstone is None else tombstone["why"]
+        for passed in line:
+            tombstone = opened.get("erasure", (account, passed))
+            if tombstone is not None and (tombstone["why"] is not ErasureReason.DELETED or passed == into):
+                return passed, tombstone["why"]
+        return None
 
 
 async def _record(opened: Transaction, account: AccountId, candidate: CandidateId, why: ErasureReason) -> None:

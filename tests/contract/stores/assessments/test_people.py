@@ -55,7 +55,7 @@ class TestPeople:
         await kept.run(kept.invites, "await_report", stored, signal())
         await kept.run(kept.invites, "doubt", ACME, new.command_id, NOW)
         assert await kept.claim() == []
-        assert not (await kept.stored(new)).doubted
+        assert (await kept.stored(new)).doubted  # that it may have left is no secret, and still counts
         assert await kept.run(kept.invites, "address", await kept.stored(other)) == "jane@mail.example"
 
     async def test_nothing_of_an_erased_person_is_kept_however_late_it_comes(self, kept: Kept) -> None:
@@ -119,8 +119,8 @@ class TestPeople:
 
     async def test_erasing_the_survivor_erases_what_came_of_the_merged(self, kept: Kept) -> None:
         new, third = await kept.prepare(invite()), CandidateId(300)
-        assert await kept.run(kept.people, "merge", ACME, JOHN, third) == (third, None)
-        assert await kept.run(kept.people, "merge", ACME, JANE, JOHN) == (third, None)  # told out of order
+        assert await kept.run(kept.people, "merge", ACME, JOHN, third) is None
+        assert await kept.run(kept.people, "merge", ACME, JANE, JOHN) is None  # told out of order
         assert (await kept.stored(new)).candidate_id == third
         late = await kept.prepare(invite(2))
         assert (await kept.stored(late)).candidate_id == third
@@ -142,6 +142,29 @@ class TestPeople:
         await kept.run(kept.people, "erase", ACME, JOHN, ErasureReason.ANONYMIZED)
         assert await kept.run(kept.people, "merge", ACME, JANE, JOHN) == (JOHN, ErasureReason.ANONYMIZED)
         assert len((await kept.run(kept.people, "erase", ACME, JOHN, ErasureReason.ANONYMIZED)).commands) == 1
+
+    async def test_a_merge_told_last_into_who_was_anonymised_and_merged_since_erases_what_it_brings(
+        self, kept: Kept
+    ) -> None:
+        third, anonymised = CandidateId(300), ErasureReason.ANONYMIZED
+        new, own = await kept.prepare(invite()), await kept.prepare(invite(2, candidate_id=third))
+        async with kept.database.acquired() as connection:
+            before = await kept.database.now(connection)
+        await kept.run(kept.people, "erase", ACME, JOHN, anonymised)
+        assert await kept.run(kept.people, "merge", ACME, JOHN, third) is None
+        assert await kept.run(kept.people, "merge", ACME, JANE, JOHN) == (JOHN, anonymised)
+        assert (await kept.run(kept.people, "erase", ACME, JOHN, anonymised)).commands == (new.command_id,)
+        assert (await kept.stored(own)).address is not None
+        assert not await kept.run(kept.invites, "prepare", invite(3, seen_at=before))
+        for candidate, erased in ((JANE, True), (JOHN, True), (third, False)):
+            assert await kept.run(kept.invites, "is_erased", ACME, candidate, before) is erased
+
+    async def test_a_merge_into_who_was_deleted_for_being_merged_erases_nothing(self, kept: Kept) -> None:
+        third = CandidateId(300)
+        await kept.run(kept.people, "merge", ACME, JOHN, third)
+        await kept.run(kept.people, "erase", ACME, JOHN, DELETED)
+        assert await kept.run(kept.people, "merge", ACME, JANE, JOHN) is None
+        assert not await kept.run(kept.invites, "is_erased", ACME, JANE, None)
 
     async def test_an_anonymisation_told_after_a_merge_takes_what_was_that_persons(self, kept: Kept) -> None:
         new, own = await kept.prepare(invite()), await kept.prepare(invite(2, candidate_id=JOHN))

@@ -90,6 +90,6 @@ class Erasing:
         """Make all that was *candidate*'s that of whoever *into* is by now; if that person was erased, erase it instead."""
         account = envelope.accountid
         await self.ledger.of_candidate(connection, account, candidate, ())
-        survivor, why = await self.people.merge(connection, account, candidate, into)
-        if why is not None:
-            await self.erase(connection, envelope, survivor, why)
+        to_erase = await self.people.merge(connection, account, candidate, into)
+        if to_erase is not None:
+            await self.erase(connection, envelope, *to_erase)

@@ -207,5 +207,5 @@ class People(Protocol):
 
     async def merge(
         self, connection: Connection, account: AccountId, candidate: CandidateId, into: CandidateId
-    ) -> tuple[CandidateId, ErasureReason | None]:
-        """Make all that was *candidate*'s that of whoever *into* is by now; say who, and why that person was erased, if so."""
+    ) -> tuple[CandidateId, ErasureReason] | None:
+        """Make all that was *candidate*'s that of whoever *into* is by now; say who is to be erased with it and why, if anybody."""

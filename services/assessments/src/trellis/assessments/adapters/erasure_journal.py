@@ -77,7 +77,7 @@ class ErasureJournal:
             account,
             candidate,
         )
-        into = await tombstones.survivor(connection, account, candidate)
+        into = (await tombstones.line_of(connection, account, candidate))[-1]
         return Kept(
             why=await tombstones.why_erased(connection, account, into),
             merged_into=None if into == candidate else into,

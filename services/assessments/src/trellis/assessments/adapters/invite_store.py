@@ -60,8 +60,8 @@ class InviteStore:
         self, connection: Connection, account: AccountId, candidate: CandidateId, seen_at: datetime | None
     ) -> bool:
         """Return whether the candidate was erased, so that nothing seen at *seen_at* may be kept or used."""
-        found = await tombstones.survivor(connection, account, candidate)
-        return await tombstones.is_erased(connection, account, found, seen_at)
+        line = await tombstones.line_of(connection, account, candidate)
+        return await tombstones.is_erased(connection, account, line, seen_at)
 
     async def of_application(
         self, connection: Connection, account: AccountId, application: ApplicationId, assessment: AssessmentId
@@ -171,11 +171,14 @@ class InviteStore:
         return True
 
     async def doubt(self, connection: Connection, account: AccountId, command: UUID, poll_after: timedelta) -> None:
-        """Note that an attempt's outcome was unknown once, and read its report soon: it may settle it."""
+        """Note that an attempt's outcome was unknown once, and read its report soon: it may settle it.
+
+        Of an erased person nothing is read, but that an invite may have left is known.
+        """
         await connection.execute(
             "update invite set doubted = true, "
-            "poll_at = least(poll_at, clock_timestamp() + make_interval(secs => $3)) "
-            "where account_id = $1 and command_id = $2 and erased_at is null",
+            "poll_at = case when erased_at is null then least(poll_at, clock_timestamp() + make_interval(secs => $3)) end "
+            "where account_id = $1 and command_id = $2",
             account,
             command,
             poll_after.total_seconds(),

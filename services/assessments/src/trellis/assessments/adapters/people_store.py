@@ -54,7 +54,7 @@ class PeopleStore:
         """
         await tombstones.lock_alone(connection, account, candidate)
         await tombstones.record(connection, account, candidate, why)
-        into = await tombstones.survivor(connection, account, candidate)
+        into = (await tombstones.line_of(connection, account, candidate))[-1]
         if why is ErasureReason.BY_HAND and into != candidate:
             return await self.erase(connection, account, into, why, applications)
         came_along = why is ErasureReason.ANONYMIZED
@@ -93,18 +93,20 @@ class PeopleStore:
 
     async def merge(
         self, connection: Connection, account: AccountId, candidate: CandidateId, into: CandidateId
-    ) -> tuple[CandidateId, ErasureReason | None]:
+    ) -> tuple[CandidateId, ErasureReason] | None:
         """Make all that was *candidate*'s that of whoever *into* is by now, sealed under its key; the old key is dropped.
 
         Returns:
-            Whose it is, and why all of it is to be erased, if it is: that person was erased, or *candidate* was by hand.
+            Who is to be erased with it and why, if anybody: *candidate* was erased by hand, or one it is merged into was
+            erased, also one who was merged further since.
         """
-        into = await tombstones.survivor(connection, account, into)
+        line = await tombstones.line_of(connection, account, into)
+        told, into = into, line[-1]
         if candidate == into:
-            return into, None
+            return None
         for locked in sorted((candidate, into)):
             await tombstones.lock_alone(connection, account, locked)
-        await tombstones.record_merge(connection, account, candidate, into)
+        await tombstones.record_merge(connection, account, candidate, told)
         await connection.execute(
             "update intent set candidate_id = $3 where account_id = $1 and candidate_id = $2", account, candidate, into
         )
@@ -118,14 +120,14 @@ class PeopleStore:
             address = await self._reseal(connection, account, candidate, into, row["address"], address_place(command))
             link = await self._reseal(connection, account, candidate, into, row["link"], link_place(command))
             await connection.execute(
-                "update invite set candidate_id = $3, address = $4, link = $5, merged_from = merged_from || $6::bigint "
+                "update invite set candidate_id = $3, address = $4, link = $5, merged_from = merged_from || $6::bigint[] "
                 "where account_id = $1 and command_id = $2",
                 account,
                 command,
                 into,
                 address,
                 link,
-                candidate,
+                [candidate, *line[:-1]],
             )
         for row in await connection.fetch(
             "select command_id, version, report from result where account_id = $1 and candidate_id = $2 "
@@ -144,8 +146,9 @@ class PeopleStore:
                 report,
             )
         await self._sealer.drop(connection, account, candidate_subject(candidate))
-        by_hand = await tombstones.why_erased(connection, account, candidate) is ErasureReason.BY_HAND
-        return into, ErasureReason.BY_HAND if by_hand else await tombstones.why_erased(connection, account, into)
+        if await tombstones.why_erased(connection, account, candidate) is ErasureReason.BY_HAND:
+            return into, ErasureReason.BY_HAND
+        return await tombstones.erased_on(connection, account, line)
 
     async def _reseal(
         self,

@@ -20,8 +20,9 @@ KEPT_DAYS: Final = 365
 _LOCK: Final = 12
 _ADDRESS_LOCK: Final = 13
 _IS_ERASED: Final = (
-    "select exists (select from erasure where account_id = $1 and candidate_id = $2 "
-    "and (why <> 'anonymized' or $3::timestamptz is null or erased_at >= $3))"
+    "select exists (select from erasure where account_id = $1 and candidate_id = any($2::bigint[]) "
+    "and (why <> 'anonymized' or $3::timestamptz is null or erased_at >= $3) "
+    "and (why <> 'deleted' or candidate_id = $4))"
 )
 
 
@@ -42,26 +43,23 @@ async def sealed_under(
         seen_at: When it was read in Greenhouse, on the database's clock; None when nobody knows. What was read after
             an anonymisation is not what was anonymised.
     """
-    passed = set[CandidateId]()
-    while True:
-        passed.add(candidate)
+    line = list[CandidateId]()
+    into: CandidateId | None = candidate
+    while into is not None and into not in line:
+        line.append(into)
         await connection.execute(
-            "select pg_advisory_xact_lock_shared(hashtextextended($1, $2))", f"{account}:{candidate}", _LOCK
+            "select pg_advisory_xact_lock_shared(hashtextextended($1, $2))", f"{account}:{into}", _LOCK
         )
-        into = await merged_into(connection, account, candidate)
-        if into is None or into in passed:
-            break
-        candidate = into
-    return None if await is_erased(connection, account, candidate, seen_at) else candidate
+        into = await merged_into(connection, account, into)
+    return None if await is_erased(connection, account, line, seen_at) else line[-1]
 
 
-async def survivor(connection: Connection, account: AccountId, candidate: CandidateId) -> CandidateId:
-    """Return whose data *candidate*'s is after all merges that are known."""
-    passed = {candidate}
-    while (into := await merged_into(connection, account, candidate)) is not None and into not in passed:
-        passed.add(into)
-        candidate = into
-    return candidate
+async def line_of(connection: Connection, account: AccountId, candidate: CandidateId) -> list[CandidateId]:
+    """Return *candidate* and those it was merged into, one after the other; the last is whose data it is by now."""
+    line = [candidate]
+    while (into := await merged_into(connection, account, line[-1])) is not None and into not in line:
+        line.append(into)
+    return line
 
 
 async def merged_into(connection: Connection, account: AccountId, candidate: CandidateId) -> CandidateId | None:
@@ -73,10 +71,24 @@ async def merged_into(connection: Connection, account: AccountId, candidate: Can
 
 
 async def is_erased(
-    connection: Connection, account: AccountId, candidate: CandidateId, seen_at: datetime | None
+    connection: Connection, account: AccountId, line: Sequence[CandidateId], seen_at: datetime | None
 ) -> bool:
-    """Return whether *candidate* was erased, so that nothing seen at *seen_at* may be kept."""
-    return bool(await connection.fetchval(_IS_ERASED, account, candidate, seen_at))
+    """Return whether any of a *line* of merged candidates was erased, so that nothing seen at *seen_at* may be kept.
+
+    That one of them was deleted says nothing unless it is the last: Greenhouse deletes whom it merges into another.
+    """
+    return bool(await connection.fetchval(_IS_ERASED, account, line, seen_at, line[-1]))
+
+
+async def erased_on(
+    connection: Connection, account: AccountId, line: Sequence[CandidateId]
+) -> tuple[CandidateId, ErasureReason] | None:
+    """Return the first of a *line* of merged candidates who was erased and why; as `is_erased`, whenever it was seen."""
+    for candidate in line:
+        why = await why_erased(connection, account, candidate)
+        if why is not None and (why is not ErasureReason.DELETED or candidate == line[-1]):
+            return candidate, why
+    return None
 
 
 async def is_address_erased(connection: Connection, account: AccountId, address_hash: str) -> bool:
