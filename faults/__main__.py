@@ -1,10 +1,11 @@
-"""`python -m faults [--minutes M] [--seed S] [--json]`: hurt a real system and say whether the promises held."""
+"""`python -m faults [--minutes M] [--seed S] [--json] [--planted NAME]`: hurt a real system and say whether the promises held."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import json
+import logging
 import secrets
 import sys
 import time
@@ -16,6 +17,7 @@ from tools.dev.servers import alone
 
 from faults.disk import disk
 from faults.mounts import own_view
+from faults.planted import MISTAKES
 from faults.run import run
 
 FOLDER = DEV / "faults"
@@ -27,9 +29,13 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=5.0, help="how long faults go on (default 5)")
     parser.add_argument("--seed", type=int, help="what is broken when; random if not given")
     parser.add_argument("--json", action="store_true", help="print one object as the last line")
+    parser.add_argument(
+        "--planted", choices=MISTAKES, default="", help="a mistake put into every replica, which must be found (exit 1)"
+    )
     wanted = parser.parse_args()
     seed = wanted.seed if wanted.seed is not None else secrets.randbelow(1_000_000)
     end_orderly_on_signals()
+    logging.getLogger("aiormq").addHandler(logging.NullHandler())  # a broker that is away is what is wanted here
     begun = time.monotonic()
 
     def tell(words: str) -> None:
@@ -38,7 +44,9 @@ def main() -> int:
     try:
         with alone(FOLDER):
             on = disk(FOLDER / "run", own_view(FOLDER))
-            result = asyncio.run(run(FOLDER, minutes=wanted.minutes, seed=seed, disk=on, say=tell))
+            result = asyncio.run(
+                run(FOLDER, minutes=wanted.minutes, seed=seed, disk=on, say=tell, mistake=wanted.planted)
+            )
     except Problem as problem:
         say(str(problem))
         return 2

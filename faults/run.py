@@ -43,7 +43,7 @@ CALM = timedelta(seconds=LEASE_SECONDS + REQUEST_SECONDS + HANG_SECONDS)
 Say = Callable[[str], None]
 
 
-async def run(folder: Path, *, minutes: float, seed: int, disk: Disk, say: Say) -> Result:
+async def run(folder: Path, *, minutes: float, seed: int, disk: Disk, say: Say, mistake: str = "") -> Result:
     """Hurt a fresh system for about *minutes* and return what came of it.
 
     Args:
@@ -53,11 +53,14 @@ async def run(folder: Path, *, minutes: float, seed: int, disk: Disk, say: Say) 
         seed: What is broken when.
         disk: What ingest's spool lies on.
         say: Told what happens.
+        mistake: One of `planted.MISTAKES`, put into every replica, which the oracle must find; none where it is empty.
     """
     remove(folder / "kept")
+    if mistake:
+        say(f"planted in every replica: {mistake}")
     say(f"seed {seed}; starting servers, two replicas of each service and the sandbox; a full disk: {disk.words}")
     timeout = aiohttp.ClientTimeout(total=60)
-    async with set_up(folder / "run", disk) as stage, aiohttp.ClientSession(timeout=timeout) as session:
+    async with set_up(folder / "run", disk, mistake) as stage, aiohttp.ClientSession(timeout=timeout) as session:
         announce(stage.system.variables())
         environ = stage.system.environment()
         url = stage.system.url("sandbox")

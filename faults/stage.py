@@ -20,6 +20,7 @@ from tools.dev.process import Lease
 from tools.dev.rabbitmq import RabbitServer
 from tools.dev.system import System
 
+from faults import planted
 from faults.disk import Disk
 from faults.processes import thaw
 from faults.relay import Relay
@@ -36,9 +37,15 @@ class Stage:
     The vendors' webhooks and the internal calls go to a relay before the two replicas of the service, in turn for
     each connection and to the other one where one refuses, as a Kubernetes service does; broker and database are
     reached through a relay that can be cut.
+
+    Args:
+        folder: What it writes goes below it.
+        lease: Its processes end with the last holder of this.
+        disk: What ingest's spool lies on.
+        mistake: The mistake that is planted in every replica; none where it is empty.
     """
 
-    def __init__(self, folder: Path, lease: Lease, disk: Disk) -> None:
+    def __init__(self, folder: Path, lease: Lease, disk: Disk, mistake: str = "") -> None:
         self.postgres = PostgresServer(folder / "postgres", lease=lease)
         self.rabbitmq = RabbitServer(folder / "rabbitmq", lease=lease)
         self.broker = Relay(lambda: [self.rabbitmq.port])
@@ -47,6 +54,7 @@ class Stage:
         self.disk = disk
         self.replicas = tuple(f"{name}{number}" for name in SERVICES for number in ("", ".2"))
         self._lease = lease
+        self._mistake = mistake
         self._fronts: dict[str, Relay] = {}
         self._armed: dict[str, dict[str, str]] = {}
         self._down: set[str] = set()
@@ -73,6 +81,7 @@ class Stage:
             lease=self._lease,
             replicas=2,
             settings=self._settings(first.variables()),
+            programs=planted.programs(self._mistake, self.replicas) if self._mistake else None,
         )
         await asyncio.to_thread(self.system.prepare)
         await self.disk.prepare(self.postgres, self.system.database)
@@ -154,7 +163,8 @@ class Stage:
         partial.replace(file)
 
     def _extra(self, name: str) -> dict[str, str]:
-        return {"TRELLIS_CLOCK_OFFSET_FILE": str(self._clock_file(name))}
+        more = planted.environment() if self._mistake else {}
+        return {"TRELLIS_CLOCK_OFFSET_FILE": str(self._clock_file(name)), **more}
 
     def _clock_file(self, replica: str) -> Path:
         return self.folder / f"clock-{replica}.seconds"
@@ -166,7 +176,7 @@ class Stage:
 
 
 @contextlib.asynccontextmanager
-async def set_up(folder: Path, disk: Disk) -> AsyncIterator[Stage]:
+async def set_up(folder: Path, disk: Disk, mistake: str = "") -> AsyncIterator[Stage]:
     """Give a fresh, running stage in *folder*; all its processes end with this one, however it ends.
 
     At the end the folder is removed, unless this process is killed; then the next run removes it.
@@ -174,7 +184,7 @@ async def set_up(folder: Path, disk: Disk) -> AsyncIterator[Stage]:
     remove(folder)
     try:
         with Lease(folder) as lease:
-            stage = Stage(folder, lease, disk)
+            stage = Stage(folder, lease, disk, mistake)
             try:
                 await stage.start()
                 yield stage
