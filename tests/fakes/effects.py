@@ -75,8 +75,14 @@ class ScriptedEffect:
         return self.retry_time
 
 
-def note_command(application: int = 1, account: str = "acme", ordinal: str = "r#0", workflow: str = "w") -> Envelope:
-    """A command to write a note, in its envelope."""
+def note_command(
+    application: int = 1,
+    account: str = "acme",
+    ordinal: str = "r#0",
+    workflow: str = "w",
+    began_at: datetime | None = None,
+) -> Envelope:
+    """A command to write a note, in its envelope; its stage visit began at *began_at*."""
     ident = command_id(AccountId(account), ApplicationId(application), Visit("n1"), "note", ordinal)
     return _enveloped(
         account,
@@ -89,7 +95,17 @@ def note_command(application: int = 1, account: str = "acme", ordinal: str = "r#
             stage_id=StageId(1),
             text="text",
             origin=Origin(workflow=workflow, version=1, rule="r", reason="because"),
+            began_at=began_at,
         ),
+    )
+
+
+def notes_begun_around(at: datetime) -> tuple[Envelope, Envelope, Envelope]:
+    """Commands to write notes, of stage visits begun an hour before *at*, nobody knows when, and a minute after *at*."""
+    return (
+        note_command(4, began_at=at - timedelta(hours=1)),
+        note_command(5),
+        note_command(6, began_at=at + timedelta(minutes=1)),
     )
 
 

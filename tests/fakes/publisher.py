@@ -10,6 +10,13 @@ from trellis.common.bus.topology import QUEUES, RETRY_STEPS
 from trellis.common.errors import BrokerAwayError, PermanentError
 
 
+class NoPublisher:
+    """Where no relay runs: nothing may be published, and what would be is in the outbox."""
+
+    async def publish(self, *_: object, **__: object) -> None:
+        raise AssertionError("nothing is relayed in these tests")
+
+
 @dataclass(frozen=True)
 class Published:
     """One stored message."""

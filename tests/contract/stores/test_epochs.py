@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -15,7 +15,7 @@ from simulation.twins.epochs import MemoryEpochs, MemoryMarks
 from simulation.twins.ledger import MemoryLedger
 from simulation.twins.memory import Memory, Session
 from tests.databases import Databases
-from tests.fakes.effects import move_command, note_command
+from tests.fakes.effects import move_command, note_command, notes_begun_around
 
 from trellis.common.contracts.envelope import Envelope
 from trellis.common.errors import BrokerAwayError, StoreAwayError
@@ -151,15 +151,7 @@ async def test_after_the_end_only_what_may_be_from_before_is_looked_up_first(kep
     await kept.epochs.begin_first(FIRST)
     await kept.epochs.enter(FIRST)
     await kept.epochs.end("somebody")
-    now = datetime.now(UTC)
-    old, unknown, new = (
-        replace(command, data=replace(command.data, began_at=began))  # type: ignore[type-var]
-        for command, began in (
-            (note_command(4), now - timedelta(hours=1)),
-            (note_command(5), None),
-            (note_command(6), now + timedelta(minutes=1)),
-        )
-    )
+    old, unknown, new = notes_begun_around(datetime.now(UTC))
     move = move_command(7)
     await kept.take_in(old, unknown, new, move)
     assert await kept.states(old, unknown, new, move) == [

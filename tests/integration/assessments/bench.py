@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 from tests.fakes.coderbyte import CoderbyteTwin
+from tests.fakes.publisher import NoPublisher
 
 from trellis.assessments.adapters.connection_store import ConnectionStore, Wanted
 from trellis.assessments.adapters.gatekeeper import Clearance
@@ -107,13 +108,6 @@ class ScriptedBodies:
         if self.away:
             raise TransientError("ingest cannot be reached")
         return self.addresses.get(body)
-
-
-class NoPublisher:
-    """Nothing is relayed here; the outbox is read instead."""
-
-    async def publish(self, *_: object, **__: object) -> None:
-        raise AssertionError("nothing is relayed in these tests")
 
 
 @dataclass

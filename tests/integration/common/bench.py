@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from tests.fakes.effects import ScriptedEffect
+from tests.fakes.publisher import NoPublisher
 
 from trellis.common.contracts.commands import AddNote
 from trellis.common.contracts.envelope import Envelope, decode
@@ -24,11 +25,11 @@ from trellis.common.store.postgres import Pool, acquired, transaction
 ACME = AccountId("acme")
 
 
-class NoPublisher:
-    """The relay is not run here; nothing may be published."""
-
-    async def publish(self, *_: object, **__: object) -> None:
-        raise AssertionError("nothing is relayed in these tests")
+def runner_of(pool: Pool, ledger: Ledger, effect: ScriptedEffect, breakers: Breakers, *, lease: float = 30.0) -> Runner:
+    """The runner of one process, which leaves in the outbox what it has to tell; *lease* in seconds."""
+    metrics = Metrics("test")
+    relay = Relay(PostgresOutbox(pool), NoPublisher(), metrics)
+    return Runner(ledger, [effect], relay, metrics, breakers=breakers, lease=timedelta(seconds=lease))
 
 
 @dataclass
@@ -39,11 +40,7 @@ class Bench:
     breakers: Breakers = field(default_factory=lambda: Breakers("greenhouse", Metrics("breakers")))
 
     def runner(self, *, lease: float = 30.0) -> Runner:
-        metrics = Metrics("test")
-        relay = Relay(PostgresOutbox(self.pool), NoPublisher(), metrics)
-        return Runner(
-            self.ledger, [self.effect], relay, metrics, breakers=self.breakers, lease=timedelta(seconds=lease)
-        )
+        return runner_of(self.pool, self.ledger, self.effect, self.breakers, lease=lease)
 
     async def take(self, *envelopes: Envelope) -> list[bool]:
         async with transaction(self.pool) as connection:

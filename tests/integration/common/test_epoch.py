@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,7 +16,8 @@ import asyncpg
 import pytest
 from tests.conftest import Broker
 from tests.databases import Databases
-from tests.fakes.effects import ScriptedEffect, move_command, note_command
+from tests.fakes.effects import ScriptedEffect, move_command, note_command, notes_begun_around
+from tests.integration.common.bench import runner_of
 
 from trellis.common.bus.connection import BrokerLink
 from trellis.common.contracts.envelope import Envelope
@@ -24,16 +25,9 @@ from trellis.common.errors import TransientError
 from trellis.common.ledger.breakers import Breakers
 from trellis.common.ledger.effects import Later, Ready
 from trellis.common.ledger.epoch import BrokerMarks, Epoch, Epochs
-from trellis.common.ledger.runner import Runner
 from trellis.common.ledger.table import Ledger
 from trellis.common.runtime.metrics import Metrics
-from trellis.common.store.outbox import PostgresOutbox, Relay
 from trellis.common.store.postgres import Pool, acquired, open_pool, transaction
-
-
-class NoPublisher:
-    async def publish(self, *_: object, **__: object) -> None:
-        raise AssertionError("nothing is relayed in these tests")
 
 
 @dataclass
@@ -51,16 +45,7 @@ class Process:
                 await self.ledger.take_in(connection, envelope, "greenhouse", None)
 
     async def work(self, seconds: float = 0.5) -> None:
-        metrics = Metrics("test")
-        relay = Relay(PostgresOutbox(self.pool), NoPublisher(), metrics)
-        runner = Runner(
-            self.ledger,
-            [self.effect],
-            relay,
-            metrics,
-            breakers=Breakers("greenhouse", metrics),
-            lease=timedelta(seconds=30),
-        )
+        runner = runner_of(self.pool, self.ledger, self.effect, Breakers("greenhouse", Metrics("test")))
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             await runner.perform_due()
@@ -254,15 +239,7 @@ async def test_a_restored_backup_sends_nothing_and_finds_what_it_does_not_know(p
 async def test_after_the_end_only_what_belongs_to_the_time_before_is_looked_up_first(place: Place) -> None:
     restored, _ = await _restored(place, note_command(2))
     await Epochs(restored.pool).end("test")
-    now = datetime.now(UTC)
-    old, unknown, new = (
-        replace(command, data=replace(command.data, began_at=began))  # type: ignore[type-var]
-        for command, began in (
-            (note_command(4), now - timedelta(hours=1)),
-            (note_command(5), None),
-            (note_command(6), now + timedelta(minutes=1)),
-        )
-    )
+    old, unknown, new = notes_begun_around(datetime.now(UTC))
     move = move_command(7)
     await restored.take(old, unknown, new, move)
     assert [await restored.state(one) for one in (old, unknown, new, move)] == [

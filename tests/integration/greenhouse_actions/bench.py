@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 import aiohttp
 from aiohttp.test_utils import TestServer
 from tests.contract.sandbox.harness import Sandbox
+from tests.fakes.publisher import NoPublisher
 
 from trellis.common.contracts.commands import AddNote, Command, MoveApplication, ObserveApplication, Origin
 from trellis.common.contracts.envelope import Envelope, Message, decode
@@ -70,11 +71,6 @@ from trellis.greenhouse_actions.reconciler import Reconciler
 
 ORIGIN = Origin(workflow="screening", version=1, rule="passed", reason="score 82 is at least 70")
 ACME = AccountId("acme")
-
-
-class NoPublisher:
-    async def publish(self, *_: object, **__: object) -> None:
-        raise AssertionError("nothing is relayed in these tests")
 
 
 class Links:

@@ -15,6 +15,7 @@ import asyncpg
 import pytest
 from tests.databases import Databases
 from tests.fakes.histories import ACCOUNT, CALL, CODING, DOCUMENT, OFFER, at, entered, result, snapshot
+from tests.fakes.publisher import NoPublisher
 
 from trellis.common.contracts import facts as f
 from trellis.common.contracts.commands import AddNote, MoveApplication, SendInvite
@@ -35,11 +36,6 @@ from trellis.workflow.handler import Handler
 from trellis.workflow.redeciding import redecide
 from trellis.workflow.story import steps_of
 from trellis.workflow.timers import Timers
-
-
-class NoPublisher:
-    async def publish(self, *_: object, **__: object) -> None:
-        raise AssertionError("nothing is relayed in these tests")
 
 
 @dataclass
