@@ -18,7 +18,7 @@ from aio_pika.abc import AbstractIncomingMessage
 from trellis.common.backoff import full_jitter
 from trellis.common.bus.connection import BrokerLink
 from trellis.common.bus.publisher import Publisher
-from trellis.common.bus.taking import HOLD_SECONDS, Taker, forward
+from trellis.common.bus.taking import HOLD_SECONDS, Taker, forward, returns_of
 from trellis.common.bus.topology import RETRY_STEPS, InboundQueue
 from trellis.common.contracts.envelope import Envelope, decode
 from trellis.common.errors import (
@@ -92,7 +92,7 @@ class Consumer(Taker):
         failpoint("consumer.before_handle")
         if fresh:
             await self._try(fresh)
-        for suspect in suspects:  # alone: one of them may be what killed the last process
+        for suspect in _in_turn(suspects):  # alone: one of them may be what killed the last process
             await self._try([suspect])
         failpoint("consumer.after_handle")
         self._batch_seconds.observe(time.monotonic() - started)
@@ -170,6 +170,16 @@ class Consumer(Taker):
             reason=reason,
             exc_info=error if not isinstance(error, TrellisError) else None,
         )
+
+
+def _in_turn(suspects: list[Delivery]) -> list[Delivery]:
+    """Return *suspects* forwards and backwards in turn, from death to death.
+
+    What stands behind one that ends every process would come back as often as that one, and the broker would set it
+    aside with it; in the other direction it is handled first.
+    """
+    deaths = max((returns_of(suspect.message) for suspect in suspects), default=0)
+    return suspects[::-1] if deaths % 2 else suspects
 
 
 def _attempt_of(message: AbstractIncomingMessage) -> int:

@@ -155,3 +155,9 @@ async def forward(
                 raise OSError("the channel of the message is closed") from None
             await asyncio.sleep(0.5)
     await message.ack()
+
+
+def returns_of(message: AbstractIncomingMessage) -> int:
+    """Return how often *message* came back to the broker unsettled since it was published."""
+    count = (message.headers or {}).get("x-delivery-count", 0)
+    return count if message.redelivered and isinstance(count, int) else 0

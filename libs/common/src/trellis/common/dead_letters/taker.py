@@ -16,7 +16,7 @@ from aio_pika.abc import AbstractIncomingMessage
 from trellis.common.backoff import full_jitter
 from trellis.common.bus.connection import BrokerLink
 from trellis.common.bus.publisher import Publisher
-from trellis.common.bus.taking import HOLD_SECONDS, Taker, forward
+from trellis.common.bus.taking import HOLD_SECONDS, Taker, forward, returns_of
 from trellis.common.bus.topology import DELIVERY_LIMIT, InboundQueue
 from trellis.common.dead_letters.letters import Death, death_of
 from trellis.common.dead_letters.store import DeadLetterStore
@@ -53,7 +53,7 @@ class DeadLetters(Taker):
     async def _settle(self, messages: list[AbstractIncomingMessage]) -> None:
         kept = []
         for message in messages:
-            if _returns_of(message) >= MOST_RETURNS:
+            if returns_of(message) >= MOST_RETURNS:
                 await forward(self._publisher, message, self._queue.dead, _words_of(message, self._death(message)))
             else:
                 kept.append(message)
@@ -98,11 +98,6 @@ class DeadLetters(Taker):
             except Exception as error:
                 log.error("dead_letters.unrecorded", queue=self._queue.name, exc_info=error)
                 raise StoreAwayError("the dead letters could not be recorded") from error
-
-
-def _returns_of(message: AbstractIncomingMessage) -> int:
-    count = (message.headers or {}).get("x-delivery-count", 0)
-    return count if message.redelivered and isinstance(count, int) else 0
 
 
 def _words_of(message: AbstractIncomingMessage, death: Death) -> dict[str, str | int]:
