@@ -109,6 +109,21 @@ def test_a_result_that_is_used_says_nothing_more() -> None:
 
 
 @pytest.mark.parametrize(
+    ("state", "asked"),
+    [(o.OutcomeState.SUPERSEDED, True), (o.OutcomeState.DONE, False), (o.OutcomeState.PARKED, False)],
+)
+def test_an_invite_whose_request_is_forgotten_is_asked_for_unless_it_may_stand(
+    state: o.OutcomeState, asked: bool
+) -> None:
+    """After a restore what came of a request may be under way still, and the request be known to nobody."""
+    history = History()
+    ident = command_id(ACCOUNT, APPLICATION, Visit("n1"), "invite", TEST)
+    history.tell(settled(ident, Action.INVITE, state))
+    history.tell(entered())
+    assert bool(history.of(e.InviteRequested)) is asked
+
+
+@pytest.mark.parametrize(
     ("fact", "reason"),
     [
         (rejected(5), "the application is rejected; the result is held and shown"),

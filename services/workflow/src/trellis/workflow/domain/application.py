@@ -138,6 +138,14 @@ class Application:
             for item in self.commands.values()
         )
 
+    def stands(self, command: CommandId) -> bool:
+        """Whether a command is not to be asked for again.
+
+        After a restore that a command was passed over may be told, and that it was ever asked for be forgotten.
+        """
+        known = self.commands.get(command)
+        return known is not None and (known.requested or known.state is not OutcomeState.SUPERSEDED)
+
 
 def initial_state(account: AccountId, application: ApplicationId) -> Application:
     """Return the state before the first event."""

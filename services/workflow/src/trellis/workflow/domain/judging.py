@@ -189,7 +189,7 @@ def _requested(
 ) -> e.Event | None:
     def ident(kind: Action, ordinal: str) -> CommandId | None:
         made = command_id(state.account, state.application_id, visit.name, kind.value, ordinal)
-        return None if made in state.commands else made
+        return None if state.stands(made) else made
 
     match action:
         case r.SendAssessment() if visit.name in state.excused:
