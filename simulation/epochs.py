@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from simulation.metrics import METRICS
 from simulation.twins.epochs import MemoryEpochs, MemoryMarks
@@ -24,11 +23,6 @@ def watch(world: World, service: str, session: Session) -> Epoch | None:
         return None
     marks = MemoryMarks(world.marks[service], session.process, lambda: world.broker.away)
     return Epoch(MemoryEpochs(session, world.uuid), marks, METRICS)
-
-
-def of_attempt(epoch: Epoch | None) -> Callable[[], UUID | None] | None:
-    """Return what tells the ledger which epoch an attempt rests on."""
-    return None if epoch is None else epoch.of_attempt
 
 
 def once_looked(epoch: Epoch | None, work: Callable[[], Awaitable[None]]) -> Work:

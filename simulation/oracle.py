@@ -14,7 +14,7 @@ from simulation.oracle_of_finding import finding
 from simulation.oracle_of_orders import orders
 from simulation.oracle_of_people import people
 from simulation.oracle_of_poison import poison
-from simulation.oracle_of_restores import restores, under_way_then
+from simulation.oracle_of_restores import forgotten_then, restores, under_way_then
 from simulation.oracle_of_results import results
 from simulation.oracle_of_reuse import reuse
 from simulation.oracle_of_tags import tags
@@ -331,9 +331,9 @@ def _believes_the_truth(world: World) -> Iterator[str]:
             view = greenhouse.truth.get(application)
             log = log_of(world, stream_id(account, application))
             state = fold(initial_state(account, application), (item.event for item in log))
-            is_forgotten = world.changes[account, application][-1][0] <= (world.put_back_at or 0.0)
-            if is_forgotten and (view is None or "greenhouse-actions" not in world.ended_at):
-                continue  # no list of changes shows deletions, and what a restore nobody noticed lost is not told again
+            was_before = world.changes[account, application][-1][0] <= (world.put_back_at or 0.0)
+            if (was_before and view is None) or forgotten_then(world, account, application):
+                continue  # no list of changes shows deletions
             if view is None or state.deleted:
                 if (view is None) is not state.deleted:
                     yield f"P2: application {application} of {account} is deleted in one of log and Greenhouse only"

@@ -15,6 +15,7 @@ from trellis.workflow.domain import events as e
 if TYPE_CHECKING:
     from simulation.world import World
 
+from simulation.oracle_of_restores import forgotten_then
 from simulation.oracle_reading import seconds
 
 CODING = "Coding Assessment"
@@ -71,7 +72,7 @@ def _people_are_obeyed(world: World) -> Iterator[str]:
             tells_no_visits = account == world.through_v1
             if stands and waits and (is_late or tells_no_visits or _came_back_soon(world, account, application)):
                 continue
-            if _entered_by_unreject(world.changes[account, application]):
+            if _entered_by_unreject(world.changes[account, application]) or forgotten_then(world, account, application):
                 continue
             is_erased = (account, view.candidate_id) in world.erased_by_hand or (
                 account,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from simulation.oracle_reading import seconds
 from trellis.common.contracts.commands import Action
+from trellis.common.contracts.identifiers import AccountId, ApplicationId
 
 if TYPE_CHECKING:
     from simulation.world import World
@@ -27,6 +28,15 @@ def restores(world: World) -> Iterator[str]:
             yield f"P1: {what} was made after the backup, and {service} did not notice the restore"
         elif ended is not None and world.put_back_at < done.left_at < ended:
             yield f"P1: {what} left at {done.left_at:.3f}, before a person ended restored mode"
+
+
+def forgotten_then(world: World, account: AccountId, application: ApplicationId) -> bool:
+    """Whether the last change of an application may be known to nobody: a restore from before it went unnoticed.
+
+    Nothing was attempted since the backup, so that nothing is sent again; what waited in a queue is lost.
+    """
+    last = world.changes[account, application][-1][0]
+    return last <= (world.put_back_at or 0.0) and "greenhouse-actions" not in world.ended_at
 
 
 def under_way_then(world: World, row: Any) -> bool:

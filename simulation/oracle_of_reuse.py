@@ -103,9 +103,9 @@ def _taken(
         if story.settled.get(request.command_id) is not OutcomeState.DONE:
             continue
         invite = world.memories["assessments"].table("invite").get(request.command_id, {})
-        waits = (
-            world.put_back_at is not None and invite.get("follows") is not None
-        )  # the shared result is still to come
+        # After a restore the shared result is still to come, or what began was another invite of the person, since forgotten.
+        is_of_another = any(other.mailed for other in others.values())
+        waits = world.put_back_at is not None and (invite.get("follows") is not None or is_of_another)
         if not waits and not any(result.visit == request.visit for _, result in story.received):
             yield f"P5: the invite of {application} of {account} is told done, and there is neither mail nor result"
         if known and at - max(known) > within + SKEW_SECONDS:

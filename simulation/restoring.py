@@ -19,6 +19,8 @@ from trellis.common.errors import TransientError
 
 LONG_AGO_SECONDS = 40.0
 """What was attempted in the last seconds before a restore is not noticed (docs/correctness.md, P1); so none was."""
+NOTICED_SECONDS = 100.0
+"""How long after the last fault every process has looked whether its database was put back: longer than one is frozen."""
 _LONGEST_SECONDS = 600.0
 _Erased = list[tuple[Any, Row]]
 
@@ -72,7 +74,7 @@ async def _end_it(world: World, seed: int, erased: _Erased) -> None:
     sessions = {name: Session(world.memories[name], person) for name in ("assessments", "greenhouse-actions")}
     await _replay(sessions["assessments"], erased)
     compared = EPOCH + timedelta(seconds=put_back + BEHIND_SECONDS)
-    left = set(sessions)
+    left, calm_until = set(sessions), 0.0
     while left and world.loop.time() < put_back + 1500.0:
         await asyncio.sleep(3.0 + draw.random() * 10.0)
         marks = world.memories["greenhouse-actions"].table("reconciliation").values()
@@ -90,7 +92,9 @@ async def _end_it(world: World, seed: int, erased: _Erased) -> None:
                 continue
             if found is not None and found.ended_at is not None:
                 left.discard(name)
-        if not world.faulty and not any(_is_restored(world, name) for name in left):
+        if world.faulty or any(_is_restored(world, name) for name in left):
+            calm_until = world.loop.time() + NOTICED_SECONDS
+        elif world.loop.time() > calm_until:
             return  # it was never noticed, for nothing was attempted since the backup
 
 

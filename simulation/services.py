@@ -15,7 +15,7 @@ from aiohttp import web
 
 from simulation.calls import asked
 from simulation.definitions import definition
-from simulation.epochs import of_attempt, once_looked, watch, works_of
+from simulation.epochs import once_looked, watch, works_of
 from simulation.metrics import METRICS
 from simulation.poison import sickened, taking
 from simulation.process import KilledError, Process
@@ -162,7 +162,7 @@ def _assessments(world: World, process: Process) -> Running:
     session = Session(world.memories["assessments"], process)
     epoch = watch(world, "assessments", session)
     ledger, connections = (
-        MemoryLedger(session, ASSESSMENTS_SOURCE, of_attempt(epoch)),
+        MemoryLedger(session, ASSESSMENTS_SOURCE, epoch),
         at.MemoryOrganizations(session, world.organizations),
     )
     results = ResultPublisher(
@@ -205,7 +205,7 @@ def _greenhouse_actions(world: World, process: Process) -> Running:
     link, publisher = _kit(world, "greenhouse-actions", process)
     session = Session(world.memories["greenhouse-actions"], process)
     epoch = watch(world, "greenhouse-actions", session)
-    ledger, known = MemoryLedger(session, ACTIONS_SOURCE, of_attempt(epoch)), gt.MemoryKnown(session)
+    ledger, known = MemoryLedger(session, ACTIONS_SOURCE, epoch), gt.MemoryKnown(session)
     breakers = Breakers("greenhouse", METRICS)
     pauses, harvests = gt.MemoryPauses(session, ledger), SimulatedHarvests(world, process, breakers)
     relay = Relay(session.outbox, publisher, METRICS)

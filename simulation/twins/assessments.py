@@ -45,9 +45,12 @@ class MemoryOrganizations:
 class MemoryInvites:
     """See `Invites`."""
 
-    async def lock_person(self, connection: Connection, account: AccountId, address_hash: str) -> None:
-        """See `Invites.lock_person`."""
-        await tx(connection).statement("lock person")
+    async def lock_rivals(
+        self, connection: Connection, account: AccountId, application: ApplicationId, address_hash: str
+    ) -> None:
+        """See `Invites.lock_rivals`."""
+        await tx(connection).statement("lock rivals")
+        await tx(connection).hold(("invites", account, application))
         await tx(connection).hold(("person", account, address_hash))
 
     async def is_erased(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,6 +18,7 @@ from trellis.common.contracts.identifiers import AccountId, ApplicationId, Candi
 from trellis.common.ledger import recording
 from trellis.common.ledger.changes import Change
 from trellis.common.ledger.effects import Intent, Resolved
+from trellis.common.ledger.epoch import PresentEpoch
 from trellis.common.ledger.states import Occurrence, State
 from trellis.common.ledger.store import NO_LIMIT
 from trellis.common.ledger.table import ACTIONS
@@ -29,7 +30,7 @@ NOBODY = UUID(int=0)
 class MemoryLedger:
     """See `LedgerStore`; the memory's `on_transition` is told every transition, for coverage."""
 
-    def __init__(self, session: Session, source: str, epoch: Callable[[], UUID | None] | None = None) -> None:
+    def __init__(self, session: Session, source: str, epoch: PresentEpoch | None = None) -> None:
         self._session = session
         self._source = source
         self._epoch = epoch
@@ -95,7 +96,10 @@ class MemoryLedger:
                     await opened.update("pause", (account, vendor), retry_at=now + lease)
                 counts[account] = counts.get(account, 0) + 1
                 found.append(row)
-            return self._lease(opened, found, lease, claimed)
+            leased = self._lease(opened, found, lease, claimed)
+        if leased and self._epoch is not None:
+            await self._epoch.renew()
+        return leased
 
     async def claim_unsure(
         self, *, lease: timedelta, per_account: int, vendor: str, room: Mapping[AccountId, int] = NO_LIMIT
@@ -165,7 +169,7 @@ class MemoryLedger:
         self, intent: Intent, *, deadline_seconds: float, cap: int | None, resolved: Resolved
     ) -> int | datetime | None:
         """See `LedgerStore.begin`."""
-        epoch = None if self._epoch is None else self._epoch()
+        epoch = None if self._epoch is None else self._epoch.of_attempt()
         if self._epoch is not None and epoch is None:
             return None
         async with self._session.transaction() as connection:

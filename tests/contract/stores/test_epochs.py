@@ -33,13 +33,27 @@ FIRST, OTHER = UUID(int=1), UUID(int=2)
 
 
 @dataclass
+class Present:
+    """Says which epoch is the present one, and counts how often it was to be renewed."""
+
+    known: UUID | None = None
+    renewed: int = 0
+
+    async def renew(self) -> None:
+        self.renewed += 1
+
+    def of_attempt(self) -> UUID | None:
+        return self.known
+
+
+@dataclass
 class Kept:
-    """The ports under test; *known* is the epoch that attempts rest on."""
+    """The ports under test; *present* is the epoch that attempts rest on."""
 
     database: Database
     epochs: EpochStore
     ledger: LedgerStore
-    known: list[UUID | None]
+    present: Present
 
     async def take_in(self, *envelopes: Envelope) -> None:
         async with self.database.transaction() as connection:
@@ -69,18 +83,14 @@ class Kept:
 
 @pytest.fixture(params=["memory", "postgres"])
 async def kept(request: pytest.FixtureRequest, databases: Databases) -> AsyncIterator[Kept]:
-    known: list[UUID | None] = [None]
-
-    def of_attempt() -> UUID | None:
-        return known[0]
-
+    present = Present()
     if request.param == "memory":
         session = Session(Memory(lambda: datetime.now(UTC)), Process("t", random.Random(1), print, lambda: False))
-        yield Kept(session, MemoryEpochs(session, uuid4), MemoryLedger(session, "trellis/test", of_attempt), known)
+        yield Kept(session, MemoryEpochs(session, uuid4), MemoryLedger(session, "trellis/test", present), present)
         return
     database = await databases.migrated("contract", ["trellis.common.store", "trellis.common.ledger"])
     pool = await open_pool(database, name="test", schema="contract", size=4)
-    yield Kept(PostgresDatabase(pool), Epochs(pool), Ledger(pool, "trellis/test", of_attempt), known)
+    yield Kept(PostgresDatabase(pool), Epochs(pool), Ledger(pool, "trellis/test", present), present)
     await pool.close()
 
 
@@ -101,15 +111,15 @@ async def test_an_attempt_begins_only_in_a_database_that_knows_its_epoch(kept: K
     await kept.take_in(note_command())
     (intent,) = await kept.claimed()
     assert await kept.begin(intent) is None
-    kept.known[0] = OTHER
+    kept.present.known = OTHER
     assert await kept.begin(intent) is None
-    kept.known[0] = FIRST
+    kept.present.known = FIRST
     assert await kept.begin(intent) == 1
 
 
 async def test_restored_mode_doubts_what_may_have_happened_and_nothing_begins_in_it(kept: Kept) -> None:
     await kept.epochs.begin_first(FIRST)
-    kept.known[0] = FIRST
+    kept.present.known = FIRST
     waiting, parked, done, move = note_command(1), note_command(2), note_command(3), move_command(4)
     await kept.take_in(waiting, parked, done, move)
     for envelope, occurrence in ((parked, Occurrence.BLOCKED), (done, Occurrence.OVERTAKEN)):
@@ -213,6 +223,45 @@ async def test_a_look_during_which_a_person_ends_restored_mode_begins_none_anew(
     await epoch.look()
     restored = await kept.epochs.restored()
     assert restored is not None and restored.ended_at is not None
+
+
+async def test_an_epoch_begins_before_the_attempts_that_rest_on_it_and_serves_those_of_a_short_while(
+    kept: Kept,
+) -> None:
+    marks = Marks()
+    epoch = Epoch(kept.epochs, marks, Metrics("test"))
+    await epoch.look()
+    (first,) = await kept.epochs.newest()
+    await epoch.renew()
+    assert first not in marks.names, "a backup from before the attempts must count as restored, whatever dies now"
+    (second, *_) = await kept.epochs.newest()
+    assert marks.names == {second} == {epoch.of_attempt()}
+    await epoch.renew()
+    assert marks.names == {second}
+
+
+async def test_while_nobody_can_mark_an_epoch_attempts_rest_on_the_last_one(kept: Kept) -> None:
+    marks = Marks()
+    epoch = Epoch(kept.epochs, marks, Metrics("test"))
+    await epoch.look()
+    (first,) = await kept.epochs.newest()
+
+    async def away() -> None:
+        raise BrokerAwayError("the broker is away")
+
+    marks.meanwhile = away
+    await epoch.renew()
+    assert epoch.of_attempt() == first
+    await epoch.renew()
+    assert first not in marks.names
+
+
+async def test_claiming_renews_the_epoch_if_there_is_something_to_attempt(kept: Kept) -> None:
+    assert await kept.claimed() == []
+    assert kept.present.renewed == 0
+    await kept.take_in(note_command(1))
+    assert len(await kept.claimed()) == 1
+    assert kept.present.renewed == 1
 
 
 async def test_an_attempt_of_a_process_that_died_ends_its_epoch_too(kept: Kept) -> None:

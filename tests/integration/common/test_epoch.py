@@ -90,7 +90,7 @@ class Place:
         self.stack.push_async_callback(pool.close)
         link = await self.stack.enter_async_context(linked(broker or self.broker.url))
         epoch = Epoch(Epochs(pool), BrokerMarks(link, "test"), Metrics("test"))
-        return Process(pool, epoch, Ledger(pool, "trellis/test", epoch.of_attempt), effect or ScriptedEffect())
+        return Process(pool, epoch, Ledger(pool, "trellis/test", epoch), effect or ScriptedEffect())
 
     async def backup(self) -> str:
         """Copy the database as it is now; nobody may be connected."""
@@ -149,7 +149,7 @@ async def test_a_new_database_and_one_that_goes_on_are_no_restored_ones(place: P
     assert len(again.effect.made) == 1
 
 
-async def test_an_epoch_ends_only_after_attempts_and_its_mark_goes_with_it(place: Place) -> None:
+async def test_an_epoch_begins_before_attempts_and_ends_after_them_and_its_mark_goes_with_it(place: Place) -> None:
     it = await place.process()
     await it.epoch.look()
     (first,) = await it.nonces()
@@ -159,10 +159,10 @@ async def test_an_epoch_ends_only_after_attempts_and_its_mark_goes_with_it(place
     await it.work()
     await it.epoch.look()
     newest = await it.nonces()
-    assert newest[1:] == [first]
+    assert len(newest) == 3 and newest[-1] == first
     link = await place.stack.enter_async_context(linked(place.broker.url))
     marks = BrokerMarks(link, "test")
-    assert [await marks.holds(nonce) for nonce in newest] == [True, False]
+    assert [await marks.holds(nonce) for nonce in newest] == [True, False, False]
 
 
 async def test_before_the_first_look_nothing_begins(place: Place) -> None:

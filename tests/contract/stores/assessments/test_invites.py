@@ -173,15 +173,20 @@ class TestInvites:
             assert not waiting.done()
         assert await waiting is State.PARKED
 
-    async def test_who_decides_about_a_person_waits_for_who_does_and_nobody_else_waits(self, kept: Kept) -> None:
+    async def test_who_decides_about_a_person_or_an_application_waits_for_who_does_and_nobody_else_waits(
+        self, kept: Kept
+    ) -> None:
         async with meanwhile(kept.database) as connection:
-            await kept.invites.lock_person(connection, ACME, "hash of jane")
-            waiting = asyncio.create_task(kept.run(kept.invites, "lock_person", ACME, "hash of jane"))
+            await kept.invites.lock_rivals(connection, ACME, ApplicationId(1), "hash of jane")
+            of_person, of_application = (
+                asyncio.create_task(kept.run(kept.invites, "lock_rivals", ACME, ApplicationId(number), name))
+                for number, name in ((3, "hash of jane"), (1, "another hash of jane"))
+            )
             async with asyncio.timeout(5):
-                await kept.run(kept.invites, "lock_person", ACME, "hash of john")
-                await kept.run(kept.invites, "lock_person", GLOBEX, "hash of jane")
-            assert not waiting.done()
-        await waiting
+                await kept.run(kept.invites, "lock_rivals", ACME, ApplicationId(2), "hash of john")
+                await kept.run(kept.invites, "lock_rivals", GLOBEX, ApplicationId(1), "hash of jane")
+            assert not of_person.done() and not of_application.done()
+        await asyncio.gather(of_person, of_application)
 
     async def test_a_locked_invite_is_changed_after_the_lock_and_seen_as_it_is_then(self, kept: Kept) -> None:
         new = await kept.prepare(invite())

@@ -93,7 +93,7 @@ def assemble(kit: Kit, settings: AssessmentsSettings) -> Parts:
     epoch = Epoch(epochs, BrokerMarks(kit.publishing, NAME), kit.metrics)
     database, ledger, sealer = (
         PostgresDatabase(kit.pool),
-        Ledger(kit.pool, SOURCE, epoch.of_attempt),
+        Ledger(kit.pool, SOURCE, epoch),
         Sealer(kit.keyring),
     )
     connections = ConnectionStore(kit.pool, kit.keyring)

@@ -232,7 +232,7 @@ class InviteEffect:
         With *insist* no other stands in the way: a person ordered an invite again that may be out already.
         """
         async with self._database.transaction() as connection:
-            await self._invites.lock_person(connection, intent.account, new.address_hash)
+            await self._invites.lock_rivals(connection, intent.account, intent.application_id, new.address_hash)
             if not await self._invites.is_held(connection, intent.account, intent.id, intent.lease_token):
                 return Later(reason="another worker has taken this over", wait=timedelta(seconds=1))
             precedence = await self._precedence(connection, organization, intent, new.address_hash)

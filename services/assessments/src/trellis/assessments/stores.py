@@ -31,8 +31,10 @@ class Organizations(Protocol):
 class Invites(Protocol):
     """The invites, within the caller's transaction; see `InviteStore`."""
 
-    async def lock_person(self, connection: Connection, account: AccountId, address_hash: str) -> None:
-        """Let nobody else decide about invites of this person until the transaction ends."""
+    async def lock_rivals(
+        self, connection: Connection, account: AccountId, application: ApplicationId, address_hash: str
+    ) -> None:
+        """Let nobody else decide about invites of this application or this person until the transaction ends."""
 
     async def of_application(
         self, connection: Connection, account: AccountId, application: ApplicationId, assessment: AssessmentId

@@ -101,7 +101,7 @@ def _build(kit: Kit, settings: GreenhouseActionsSettings) -> Parts:
     internal = aiohttp.ClientSession()
     epochs = Epochs(kit.pool)
     epoch = Epoch(epochs, BrokerMarks(kit.publishing, NAME), kit.metrics)
-    sealer, ledger, measures = Sealer(kit.keyring), Ledger(kit.pool, SOURCE, epoch.of_attempt), Measures(kit.metrics)
+    sealer, ledger, measures = Sealer(kit.keyring), Ledger(kit.pool, SOURCE, epoch), Measures(kit.metrics)
     store = ConnectionStore(kit.pool, sealer, ledger)
     breakers = Breakers(VENDOR, kit.metrics)
     shared = Shared(

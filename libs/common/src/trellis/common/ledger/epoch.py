@@ -1,8 +1,8 @@
 """Notices that the database was restored, or is a copy: then the world may be ahead of the ledger.
 
-The database carries an epoch, and the broker the mark of the newest one. While effects are performed a new epoch
-begins every few seconds, so that a database from before them has one whose mark is gone. Then *restored* mode
-begins: no attempt is made, what could have happened meanwhile is looked up, and a person ends it
+The database carries an epoch, and the broker the mark of the newest one. A new epoch begins just before effects are
+performed and every few seconds while they are, so that a database from before them has one whose mark is gone. Then
+*restored* mode begins: no attempt is made, what could have happened meanwhile is looked up, and a person ends it
 (`trellis restored end`). docs/adr/0013 says why the mark is a queue, and what is not noticed.
 """
 
@@ -110,6 +110,16 @@ class Restoration:
     found_at: datetime
     ended_at: datetime | None
     by: str
+
+
+class PresentEpoch(Protocol):
+    """What the ledger asks of the watch over the epoch."""
+
+    async def renew(self) -> None:
+        """Let the attempts that follow rest on an epoch that began a short while ago."""
+
+    def of_attempt(self) -> UUID | None:
+        """Return the epoch that an attempt rests on, which its database must know; None when nobody knows one yet."""
 
 
 class EpochStore(Protocol):
@@ -242,6 +252,8 @@ class Epoch:
         self._marks = marks
         self._known: UUID | None = None
         self._is_used = True  # attempts of a process that died before it looked again rest on the present one
+        self._began_at = -EVERY_SECONDS
+        self._looking = asyncio.Lock()
         self._gauge = metrics.gauge("restored", "1 while the database counts as restored and nothing is sent")
         self._looked = asyncio.Event()
 
@@ -249,6 +261,19 @@ class Epoch:
         """Return the epoch that an attempt now rests on: the last one seen to be marked. Its days are numbered by this."""
         self._is_used = True
         return self._known
+
+    async def renew(self) -> None:
+        """Begin a new epoch unless one began a short while ago, so that a backup from before has a mark that is gone.
+
+        While broker or database is away, attempts rest on the last one that was seen to be marked.
+        """
+        if self._known is None or asyncio.get_running_loop().time() - self._began_at < EVERY_SECONDS:
+            return
+        self._is_used = True
+        try:
+            await self.look()
+        except TransientError as error:
+            log.warning("epoch.waiting", reason=str(error))
 
     async def first_look(self) -> None:
         """Wait until it was looked once: before that nobody knows what this database is."""
@@ -270,7 +295,11 @@ class Epoch:
         Raises:
             TransientError: Broker or database is away.
         """
-        newest = await self._epochs.newest()
+        async with self._looking:
+            await self._look()
+
+    async def _look(self) -> None:
+        began_at, newest = asyncio.get_running_loop().time(), await self._epochs.newest()
         if not newest:
             first = uuid4()
             await self._marks.put(first)  # before it is written: a first epoch without its mark would be a restored one
@@ -282,10 +311,13 @@ class Epoch:
                 self._is_used = False  # before, for attempts meanwhile
                 try:
                     await self._epochs.advance(newest[0])
+                    await self._move_on(await self._epochs.newest())
                 except BaseException:
                     self._is_used = True
                     raise
-            await self._move_on(await self._epochs.newest())
+                self._began_at = began_at
+            else:
+                await self._move_on(await self._epochs.newest())
         elif await self._epochs.enter(newest[0]):
             log.error("database.restored", reason=REASON, remedy="see docs/operations.md, 'Restored mode'")
         restored = await self._epochs.restored()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,6 +19,7 @@ from trellis.common.contracts.identifiers import AccountId, ApplicationId, Candi
 from trellis.common.ledger.brakes import HELD_BY_SQL
 from trellis.common.ledger.changes import Change
 from trellis.common.ledger.effects import Intent, Resolved
+from trellis.common.ledger.epoch import PresentEpoch
 from trellis.common.ledger.recording import Row, changed, told, told_repeat
 from trellis.common.ledger.states import Occurrence, State
 from trellis.common.ledger.store import NO_LIMIT
@@ -72,11 +73,10 @@ class Ledger:
     Args:
         pool: The service's own database.
         source: The service's name in its messages, `trellis/assessments`.
-        epoch: Tells which epoch the database must know for an attempt to begin (`Epoch.of_attempt`); without it
-            the ledger is not watched.
+        epoch: Tells which epoch the database must know for an attempt to begin; without it the ledger is not watched.
     """
 
-    def __init__(self, pool: Pool, source: str, epoch: Callable[[], UUID | None] | None = None) -> None:
+    def __init__(self, pool: Pool, source: str, epoch: PresentEpoch | None = None) -> None:
         self._pool = pool
         self._source = source
         self._epoch = epoch
@@ -152,7 +152,8 @@ class Ledger:
         """Lease rows that are due to be attempted, the oldest first, at most *per_account* of each account.
 
         Rows under a brake are left; of a paused connection one row is taken when the pause is due to be
-        tested, which postpones the next test. Of an account in *room* no more than that are taken.
+        tested, which postpones the next test. Of an account in *room* no more than that are taken. The epoch is
+        renewed for the attempts that follow.
         """
         statement = f"""
             with accounts as ({_DUE_ACCOUNTS.format("state = 'waiting'")}),
@@ -173,7 +174,10 @@ class Ledger:
                 for update skip locked) picked)
             update intent i set lease_until = clock_timestamp() + make_interval(secs => $1), lease_token = $4
             from due where i.id = due.id returning {_COLUMNS}"""
-        return await self._claim(statement, lease, per_account, vendor, room)
+        claimed = await self._claim(statement, lease, per_account, vendor, room)
+        if claimed and self._epoch is not None:
+            await self._epoch.renew()
+        return claimed
 
     async def claim_unsure(
         self, *, lease: timedelta, per_account: int, vendor: str, room: Mapping[AccountId, int] = NO_LIMIT
@@ -237,7 +241,7 @@ class Ledger:
             The attempt's number; a time when the hourly *cap* is used up until then; None when the row is
             not ours any more, a brake is on, the database is not the one it was, or too little of the lease is left.
         """
-        epoch = None if self._epoch is None else self._epoch()
+        epoch = None if self._epoch is None else self._epoch.of_attempt()
         if self._epoch is not None and epoch is None:
             return None
         async with transaction(self._pool) as connection:

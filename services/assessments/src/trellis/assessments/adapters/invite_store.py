@@ -52,9 +52,17 @@ class InviteStore:
 
     # -- what is known
 
-    async def lock_person(self, connection: Connection, account: AccountId, address_hash: str) -> None:
-        """Let nobody else decide about invites of this person until the transaction ends."""
-        await connection.execute("select pg_advisory_xact_lock(hashtextextended($1, 11))", f"{account}:{address_hash}")
+    async def lock_rivals(
+        self, connection: Connection, account: AccountId, application: ApplicationId, address_hash: str
+    ) -> None:
+        """Let nobody else decide about invites of this application or this person until the transaction ends.
+
+        The application comes first, and of each there is one, so that no two wait for each other.
+        """
+        for name, kind in ((str(application), 14), (address_hash, 11)):
+            await connection.execute(
+                "select pg_advisory_xact_lock(hashtextextended($1, $2))", f"{account}:{name}", kind
+            )
 
     async def is_erased(
         self, connection: Connection, account: AccountId, candidate: CandidateId, seen_at: datetime | None
