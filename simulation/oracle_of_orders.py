@@ -12,7 +12,7 @@ from simulation.plan import CODING
 from simulation.twins.memory import Row
 from trellis.assessments.withdrawing import NEVER_LEFT
 from trellis.common.contracts.commands import BY_HAND
-from trellis.common.contracts.identifiers import AccountId, AssessmentId, stream_id
+from trellis.common.contracts.identifiers import AccountId, ApplicationId, AssessmentId, stream_id
 from trellis.common.contracts.outcomes import OutcomeState
 from trellis.workflow.domain import events as e
 
@@ -62,8 +62,21 @@ def _one_invite(world: World) -> Iterator[str]:
     asked = _invites_asked(world)
     made = Counter((done.account, done.application, done.assessment) for done in world.done if done.kind == "invite")
     for (account, application, assessment), count in made.items():
-        if assessment is None or count > asked[account, stream_id(account, application), assessment]:
+        most = asked[account, stream_id(account, application), assessment] if assessment is not None else 0
+        if count > most + _was_forgotten_under_another_address(world, account, application):
             yield f"P1: {count} invites to {assessment} reached the vendor for application {application} of {account}"
+
+
+def _was_forgotten_under_another_address(world: World, account: AccountId, application: ApplicationId) -> bool:
+    """Whether a restore forgot an invite that Coderbyte lists under an address which the person has no more."""
+    if world.put_back_at is None:
+        return False
+    ours = [
+        done for done in world.done if (done.kind, done.account, done.application) == ("invite", account, application)
+    ]
+    before = {done.detail for done in ours if done.left_at < world.put_back_at}
+    after = {done.detail for done in ours if done.left_at >= world.put_back_at}
+    return bool(before and after) and not before & after
 
 
 def _withdrawn_stay_away(world: World) -> Iterator[str]:

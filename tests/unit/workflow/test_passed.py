@@ -59,6 +59,14 @@ def in_review() -> History:
     return history
 
 
+def test_a_stay_that_ended_after_the_application_was_read_is_the_present_one() -> None:
+    """The application and its stays are two readings; the next look tells how it stands."""
+    read = replace(found(CODING, 10, stay(CALL, 5, 10), stay(CODING, 10, 20)), entered_at=None)
+    assert [event.stage_id for event in in_review().tell(read) if isinstance(event, e.StagePassed)] == [CALL]
+    over = replace(read, application=replace(read.application, status=ApplicationStatus.REJECTED))
+    assert [event.stage_id for event in in_review().tell(over) if isinstance(event, e.StagePassed)] == [CALL, CODING]
+
+
 def test_a_stay_between_two_looks_is_recorded_before_the_present_one_and_invites_nobody() -> None:
     history = in_review()
     events = history.tell(found(OFFER, 20, stay(REVIEW, 0, 5), stay(CALL, 5, 10), stay(CODING, 10, 20)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final
 
-from trellis.common.contracts.facts import ApplicationObserved, ApplicationSnapshot
+from trellis.common.contracts.facts import ApplicationObserved, ApplicationSnapshot, ApplicationStatus
 from trellis.workflow.domain import events as e
 from trellis.workflow.domain.application import Application
 
@@ -20,18 +20,24 @@ Greenhouse's rows may be written after the activity they tell of, and a second i
 def passing(state: Application, reading: ApplicationObserved) -> list[e.Event]:
     """Return the stays of *reading* that came after all that is known, the oldest first; none at first sight.
 
-    Without a time of the known visit nothing tells which of them it was.
+    Without a time of the known visit nothing tells which of them it was. Of an active application whose present stay is
+    not told, the latest in its stage is that one: it ended after the application was read and before its stays were.
     """
     visit = state.visit
     if visit is None or visit.entered_at is None:
         return []
     begun = visit.entered_at + SAME_ENTRY
     known = begun if state.passed_at is None else max(begun, state.passed_at)
+    shown, stays = reading.application, reading.passed
+    if reading.entered_at is None and stays and shown.status is ApplicationStatus.ACTIVE:
+        latest = max(stays, key=lambda stay: stay.entered_at)
+        if shown.stage is not None and latest.stage.id == shown.stage.id:
+            stays = tuple(stay for stay in stays if stay is not latest)
     return [
         e.StagePassed(
             stage_id=stay.stage.id, stage_name=stay.stage.name, entered_at=stay.entered_at, exited_at=stay.exited_at
         )
-        for stay in reading.passed
+        for stay in stays
         if stay.entered_at > known and (reading.entered_at is None or stay.entered_at < reading.entered_at)
     ]
 
