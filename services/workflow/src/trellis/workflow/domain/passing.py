@@ -29,7 +29,7 @@ def passing(state: Application, reading: ApplicationObserved) -> list[e.Event]:
     begun = visit.entered_at + SAME_ENTRY
     known = begun if state.passed_at is None else max(begun, state.passed_at)
     shown, stays = reading.application, reading.passed
-    if reading.entered_at is None and stays and shown.status is ApplicationStatus.ACTIVE:
+    if reading.entered_at is None and stays and shown is not None and shown.status is ApplicationStatus.ACTIVE:
         latest = max(stays, key=lambda stay: stay.entered_at)
         if shown.stage is not None and latest.stage.id == shown.stage.id:
             stays = tuple(stay for stay in stays if stay is not latest)
