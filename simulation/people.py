@@ -150,8 +150,8 @@ class People:
         greenhouse = self.world.greenhouses[account]
         before = greenhouse.truth[application]
         greenhouse.end(application, ApplicationStatus.REJECTED)
-        slipped = greenhouse.truth[application]
         self._changed(account, application)
+        slipped = greenhouse.truth[application]
         self.world.tell("{}: {} is rejected by a slip", account, application)
         payload = webhooks.application_payload(slipped)
         told = webhooks.of_greenhouse(account, "reject_candidate", payload, self.world.uuid())

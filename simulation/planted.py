@@ -280,7 +280,7 @@ BUGS = (
     Bug(name="reused result told to nobody", within=60, patch=reused_is_not_told),
     Bug(name="recent result not looked for", within=400, patch=recent_is_not_seen),
     Bug(name="away and back not seen through v1", within=400, patch=away_and_back_is_not_seen),
-    Bug(name="note of v1 looked for by its application", within=120, patch=notes_of_v1_name_applications),
+    Bug(name="note of v1 looked for by its application", within=300, patch=notes_of_v1_name_applications),
     Bug(name="version of a note forgotten with the move to v3", within=500, patch=version_of_a_note_forgotten),
     Bug(name="list by updated_at asked of v1", within=60, patch=v1_lists_as_v3),
     Bug(name="dead letter acknowledged before its row is committed", within=120, patch=letter_acknowledged_first),
