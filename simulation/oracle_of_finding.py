@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from datetime import timedelta
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from simulation.plan import ACT_WITHIN_SECONDS
 from trellis.common.contracts.facts import FoundBy
 from trellis.common.contracts.identifiers import stream_id
 from trellis.workflow.domain import events as e
+from trellis.workflow.domain.passing import SAME_ENTRY
 
 if TYPE_CHECKING:
     from simulation.world import World
 
-from simulation.oracle_reading import seconds
+from simulation.oracle_reading import log_of, seconds
+
+_SECOND = timedelta(seconds=1)
 
 
 def finding(world: World) -> Iterator[str]:
@@ -22,6 +27,7 @@ def finding(world: World) -> Iterator[str]:
     yield from _found_once(world)
     yield from _found_in_time(world)
     yield from _passed_once(world)
+    yield from _passed_found(world)
 
 
 def _found_once(world: World) -> Iterator[str]:
@@ -67,3 +73,27 @@ def _passed_once(world: World) -> Iterator[str]:
             yield f"P6: the log of {stream} has a stay in {stage} from {at:.0f} s on that never was"
         if count > 1 or (stream, stage, int(at)) in entered:
             yield f"P6: the log of {stream} tells twice of its stay in {stage} from {at:.0f} s on"
+
+
+def _passed_found(world: World) -> Iterator[str]:
+    """P6: what came between a known entry and one that was found is in the log, unless it began right after the former.
+
+    Version 1 of Harvest tells no stays, and what a restore forgot is not read again.
+    """
+    if world.put_back_at is not None:
+        return
+    for account, application in world.changes:
+        if account == world.through_v1:
+            continue
+        log = [item.event for item in log_of(world, stream_id(account, application))]
+        told = {(event.stage_id, event.entered_at) for event in log if isinstance(event, e.StagePassed)}
+        entries = [event for event in log if isinstance(event, e.StageEntered) and event.activity_at is not None]
+        for before, found in pairwise(entries):
+            if found.found_by is not FoundBy.RECONCILIATION:
+                continue
+            begun, until = before.activity_at + SAME_ENTRY + _SECOND, found.activity_at - _SECOND
+            for row in world.greenhouses[account].left.get(application, ()):
+                at = row.entered_at
+                if at is not None and begun < at < until and (row.stage_id, at) not in told:
+                    where = f"{row.stage_id} from {seconds(at):.0f} s on"
+                    yield f"P6: {application} of {account} stood in {where}, and the log does not tell"

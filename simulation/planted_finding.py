@@ -121,6 +121,11 @@ def old_reading_wins(put: _Put) -> None:
     put(decisions, "_is_overtaken", lambda state, reading, snapshot: False)
 
 
+def passed_is_past(put: _Put) -> None:
+    """A stay that was over when it was first seen is not recorded."""
+    put(decisions, "passing", lambda state, reading: [])
+
+
 def reading_without_a_trace(put: _Put) -> None:
     """A reading that shows nothing new does not note its time, so that an older webhook that comes later wins."""
     put(decisions, "_known_until", lambda state, message, snapshot: [])
