@@ -87,11 +87,15 @@ def _passed_found(world: World) -> Iterator[str]:
             continue
         log = [item.event for item in log_of(world, stream_id(account, application))]
         told = {(event.stage_id, event.entered_at) for event in log if isinstance(event, e.StagePassed)}
-        entries = [event for event in log if isinstance(event, e.StageEntered) and event.activity_at is not None]
-        for before, found in pairwise(entries):
-            if found.found_by is not FoundBy.RECONCILIATION:
+        entries = [
+            (event.activity_at, event.found_by)
+            for event in log
+            if isinstance(event, e.StageEntered) and event.activity_at is not None
+        ]
+        for (before, _), (found, found_by) in pairwise(entries):
+            if found_by is not FoundBy.RECONCILIATION:
                 continue
-            begun, until = before.activity_at + SAME_ENTRY + _SECOND, found.activity_at - _SECOND
+            begun, until = before + SAME_ENTRY + _SECOND, found - _SECOND
             for row in world.greenhouses[account].left.get(application, ()):
                 at = row.entered_at
                 if at is not None and begun < at < until and (row.stage_id, at) not in told:
