@@ -35,6 +35,8 @@ def _people_are_obeyed(world: World) -> Iterator[str]:
     """A brake stops its account at once, a pause only its own, and whoever stands in the stage is dealt with."""
     for account, on, off in world.braked:
         for done in world.done:
+            if on < (world.put_back_at or 0.0) < done.left_at:
+                continue  # the backup does not know the brake
             if done.account == account and done.kind == "invite" and on + BEGUN_SECONDS < done.left_at < off:
                 yield f"brake: an invite of {account} left at {done.left_at:.3f}, the brake was on since {on:.3f}"
     for account in sorted(world.paused - world.ever_rejected):

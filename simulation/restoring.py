@@ -17,8 +17,8 @@ from simulation.world import World
 from trellis.assessments.erasure_api import fact_of
 from trellis.common.errors import TransientError
 
-LONG_AGO_SECONDS = 40.0
-"""What was attempted in the last seconds before a restore is not noticed (docs/correctness.md, P1); so none was."""
+AT_LEAST_SECONDS = 5.0
+"""How long nothing was written to the vendors before a restore: what is under way while it is made is another fault."""
 NOTICED_SECONDS = 100.0
 """How long after the last fault every process has looked whether its database was put back: longer than one is frozen."""
 _LONGEST_SECONDS = 600.0
@@ -37,7 +37,7 @@ async def restore_databases(world: World, people: People, plan: Plan) -> None:
     world.back_up()
     await asyncio.sleep(plan.faulty_seconds - world.loop.time() + 1.0)
     begun = world.loop.time()
-    while world.loop.time() < max(world.wrote_at.values(), default=begun) + LONG_AGO_SECONDS:
+    while world.loop.time() < max(world.wrote_at.values(), default=begun) + AT_LEAST_SECONDS:
         if world.loop.time() > begun + _LONGEST_SECONDS:
             return
         await asyncio.sleep(5.0)
@@ -77,6 +77,8 @@ async def _end_it(world: World, seed: int, erased: _Erased) -> None:
     left, calm_until = set(sessions), 0.0
     while left and world.loop.time() < put_back + 1500.0:
         await asyncio.sleep(3.0 + draw.random() * 10.0)
+        if world.faulty or any(_is_restored(world, name) for name in left):
+            calm_until = world.loop.time() + NOTICED_SECONDS
         marks = world.memories["greenhouse-actions"].table("reconciliation").values()
         if len(marks) < len(world.greenhouses) or any(row["mark"] is None or row["mark"] <= compared for row in marks):
             continue
@@ -92,9 +94,7 @@ async def _end_it(world: World, seed: int, erased: _Erased) -> None:
                 continue
             if found is not None and found.ended_at is not None:
                 left.discard(name)
-        if world.faulty or any(_is_restored(world, name) for name in left):
-            calm_until = world.loop.time() + NOTICED_SECONDS
-        elif world.loop.time() > calm_until:
+        if world.loop.time() > calm_until:
             return  # it was never noticed, for nothing was attempted since the backup
 
 
