@@ -288,7 +288,7 @@ BUGS = (
     Bug(name="message put back after the redrive is committed", within=120, patch=put_back_after_commit),
     Bug(name="restore not noticed", within=60, patch=restore_is_not_noticed),
     Bug(name="row of a restored database not doubted", within=400, patch=restored_is_not_doubted),
-    Bug(name="decided again after a restore and not looked up", within=120, patch=decided_again_is_new),
+    Bug(name="decided again after a restore and not looked up", within=600, patch=decided_again_is_new),
     Bug(name="message under way at the backup lost", within=400, patch=under_way_is_lost),
     Bug(name="stale look begins restored mode", within=700, patch=stale_look_is_believed),
     Bug(name="withdrawal without tombstone", within=600, patch=no_tombstone),

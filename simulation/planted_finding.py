@@ -123,7 +123,7 @@ def old_reading_wins(put: _Put) -> None:
 
 def passed_is_past(put: _Put) -> None:
     """A stay that was over when it was first seen is not recorded."""
-    put(decisions, "passing", lambda state, reading: [])
+    put(decisions, "passing", lambda state, reading, shown: [])
 
 
 def reading_without_a_trace(put: _Put) -> None:

@@ -42,7 +42,7 @@ CORES: Final[tuple[Core, ...]] = (
     Core("trellis.workflow.domain.judging", (*_JUDGING, f"{_WORKFLOW}/test_decisions.py", _ORDERING)),
     Core(
         "trellis.workflow.domain.application",
-        (f"{_WORKFLOW}/test_application.py", *_FACTS, _ORDERING),
+        (f"{_WORKFLOW}/test_application.py", f"{_WORKFLOW}/test_passed.py", *_FACTS, _ORDERING),
     ),
     Core("trellis.workflow.domain.passing", (f"{_WORKFLOW}/test_passed.py",)),
     Core("trellis.workflow.domain.ordering", (_ORDERING,)),

@@ -123,6 +123,14 @@ def test_an_invite_whose_request_is_forgotten_is_asked_for_unless_it_may_stand(
     assert bool(history.of(e.InviteRequested)) is asked
 
 
+def test_an_invite_that_was_asked_for_and_passed_over_is_not_asked_for_again() -> None:
+    history = History()
+    history.tell(entered())
+    (invite,) = history.of(e.InviteRequested)
+    history.tell(settled(invite.command_id, Action.INVITE, o.OutcomeState.SUPERSEDED))
+    assert history.state.stands(invite.command_id)
+
+
 @pytest.mark.parametrize(
     ("fact", "reason"),
     [

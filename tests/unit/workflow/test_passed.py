@@ -67,6 +67,30 @@ def test_a_stay_that_ended_after_the_application_was_read_is_the_present_one() -
     assert [event.stage_id for event in in_review().tell(over) if isinstance(event, e.StagePassed)] == [CALL, CODING]
 
 
+@pytest.mark.parametrize(
+    ("stage", "stays", "passed"),
+    [
+        (CODING, (), []),
+        (None, (stay(CALL, 5, 10),), [CALL]),
+        (OFFER, (stay(CALL, 5, 10), stay(CODING, 10, 20)), [CALL, CODING]),
+    ],
+    ids=["none", "in no stage", "in another stage"],
+)
+def test_where_the_present_stay_is_not_told_the_others_are_recorded(
+    stage: StageId | None, stays: tuple[PassedStage, ...], passed: list[StageId]
+) -> None:
+    history = in_review()
+    events = history.tell(replace(found(stage, 25, *stays), entered_at=None))
+    assert [event.stage_id for event in events if isinstance(event, e.StagePassed)] == passed
+
+
+def test_a_stay_in_the_stage_it_came_back_to_is_recorded() -> None:
+    events = in_review().tell(found(CODING, 30, stay(CODING, 10, 20), stay(CALL, 20, 30)))
+    assert [event.stage_id for event in events if isinstance(event, e.StagePassed)] == [CODING, CALL]
+    events = in_review().tell(found(CODING, 30, stay(CODING, 10, 20)))
+    assert [event.stage_id for event in events if isinstance(event, e.StagePassed)] == [CODING]
+
+
 def test_a_stay_between_two_looks_is_recorded_before_the_present_one_and_invites_nobody() -> None:
     history = in_review()
     events = history.tell(found(OFFER, 20, stay(REVIEW, 0, 5), stay(CALL, 5, 10), stay(CODING, 10, 20)))

@@ -335,7 +335,7 @@ def _observed(
     if reading.found_by is FoundBy.RECONCILIATION:
         if _is_overtaken(state, reading, snapshot):
             return []
-        passed = passing(state, reading)
+        passed = passing(state, reading, snapshot)
         events = [*passed, *_reconciled(fold(state, passed), message, reading, snapshot, workflows)]
         return [*events, *_known_until(fold(state, events), message, snapshot)]
     if not state.known:

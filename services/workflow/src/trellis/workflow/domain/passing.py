@@ -17,8 +17,8 @@ SAME_ENTRY: Final = timedelta(minutes=1)
 Greenhouse's rows may be written after the activity they tell of, and a second invite is worse than none."""
 
 
-def passing(state: Application, reading: ApplicationObserved) -> list[e.Event]:
-    """Return the stays of *reading* that came after all that is known, the oldest first; none at first sight.
+def passing(state: Application, reading: ApplicationObserved, shown: ApplicationSnapshot) -> list[e.Event]:
+    """Return the stays of *reading*, which shows the application as *shown*, that came after all that is known, the oldest first; none at first sight.
 
     Without a time of the known visit nothing tells which of them it was. Of an active application whose present stay is
     not told, the latest in its stage is that one: it ended after the application was read and before its stays were.
@@ -28,10 +28,10 @@ def passing(state: Application, reading: ApplicationObserved) -> list[e.Event]:
         return []
     begun = visit.entered_at + SAME_ENTRY
     known = begun if state.passed_at is None else max(begun, state.passed_at)
-    shown, stays = reading.application, reading.passed
-    if reading.entered_at is None and stays and shown is not None and shown.status is ApplicationStatus.ACTIVE:
-        latest = max(stays, key=lambda stay: stay.entered_at)
-        if shown.stage is not None and latest.stage.id == shown.stage.id:
+    stays = reading.passed
+    if reading.entered_at is None and shown.stage is not None and shown.status is ApplicationStatus.ACTIVE:
+        latest = max(stays, key=lambda stay: stay.entered_at, default=None)
+        if latest is not None and latest.stage.id == shown.stage.id:
             stays = tuple(stay for stay in stays if stay is not latest)
     return [
         e.StagePassed(
