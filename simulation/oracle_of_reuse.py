@@ -125,7 +125,12 @@ def _mailed(
     invites = world.memories["assessments"].table("invite")
     if any(invites.get(request.command_id, {}).get("doubted") for _, request in story.asked):
         return
-    sure = [other for other in others.values() if other.mailed and not _is_given_up(world, other)]
+    put_back_at = world.put_back_at or 0.0  # what was mailed before, a restore may have forgotten
+    sure = [
+        other
+        for other in others.values()
+        if any(done.left_at > put_back_at for done in other.mailed) and not _is_given_up(world, other)
+    ]
     for done in story.mailed:
         known = [at for other in sure for at, _ in other.received if at < done.left_at - READY_SECONDS]
         began = min((at for at, _ in given), default=0.0)
