@@ -240,7 +240,7 @@ async def test_an_epoch_begins_before_the_attempts_that_rest_on_it_and_serves_th
     assert marks.names == {second}
 
 
-async def test_while_nobody_can_mark_an_epoch_attempts_rest_on_the_last_one(kept: Kept) -> None:
+async def test_while_nobody_can_mark_an_epoch_no_attempt_begins(kept: Kept) -> None:
     marks = Marks()
     epoch = Epoch(kept.epochs, marks, Metrics("test"))
     await epoch.look()
@@ -251,9 +251,25 @@ async def test_while_nobody_can_mark_an_epoch_attempts_rest_on_the_last_one(kept
 
     marks.meanwhile = away
     await epoch.renew()
-    assert epoch.of_attempt() == first
+    assert epoch.of_attempt() is None
     await epoch.renew()
     assert first not in marks.names
+    assert {epoch.of_attempt()} == marks.names
+
+
+async def test_an_epoch_that_nobody_used_serves_no_attempt_of_later(kept: Kept) -> None:
+    marks = Marks()
+    epoch = Epoch(kept.epochs, marks, Metrics("test"))
+    await epoch.look()
+    await epoch.renew()
+    await epoch.look()  # what was claimed may still begin
+    (used, *_) = await kept.epochs.newest()
+    assert epoch.of_attempt() == used
+    await epoch.look()
+    await epoch.look()
+    assert epoch.of_attempt() is None
+    await epoch.renew()
+    assert used not in marks.names
 
 
 async def test_claiming_renews_the_epoch_if_there_is_something_to_attempt(kept: Kept) -> None:

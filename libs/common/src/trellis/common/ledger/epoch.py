@@ -119,7 +119,7 @@ class PresentEpoch(Protocol):
         """Let the attempts that follow rest on an epoch that began a short while ago."""
 
     def of_attempt(self) -> UUID | None:
-        """Return the epoch that an attempt rests on, which its database must know; None when nobody knows one yet."""
+        """Return the epoch that an attempt rests on, which its database must know; None when there is no young one."""
 
 
 class EpochStore(Protocol):
@@ -252,27 +252,30 @@ class Epoch:
         self._marks = marks
         self._known: UUID | None = None
         self._is_used = True  # attempts of a process that died before it looked again rest on the present one
-        self._began_at = -EVERY_SECONDS
+        self._began_at: float | None = None
         self._looking = asyncio.Lock()
         self._gauge = metrics.gauge("restored", "1 while the database counts as restored and nothing is sent")
         self._looked = asyncio.Event()
 
     def of_attempt(self) -> UUID | None:
-        """Return the epoch that an attempt now rests on: the last one seen to be marked. Its days are numbered by this."""
+        """See `PresentEpoch.of_attempt`; the days of that epoch are numbered by this."""
         self._is_used = True
-        return self._known
+        return None if self._began_at is None else self._known
 
     async def renew(self) -> None:
         """Begin a new epoch unless one began a short while ago, so that a backup from before has a mark that is gone.
 
-        While broker or database is away, attempts rest on the last one that was seen to be marked.
+        While broker or database is away none begins, and no attempt either.
         """
-        if self._known is None or asyncio.get_running_loop().time() - self._began_at < EVERY_SECONDS:
-            return
         self._is_used = True
+        is_young = self._began_at is not None and asyncio.get_running_loop().time() - self._began_at < EVERY_SECONDS
+        if self._known is None or is_young:
+            return
         try:
             await self.look()
+            self._is_used = True  # by what was claimed and is still being prepared
         except TransientError as error:
+            self._began_at = None
             log.warning("epoch.waiting", reason=str(error))
 
     async def first_look(self) -> None:
@@ -317,6 +320,7 @@ class Epoch:
                     raise
                 self._began_at = began_at
             else:
+                self._began_at = None  # nobody needs it now, so that it may grow old
                 await self._move_on(await self._epochs.newest())
         elif await self._epochs.enter(newest[0]):
             log.error("database.restored", reason=REASON, remedy="see docs/operations.md, 'Restored mode'")
