@@ -90,7 +90,7 @@ def _passed_found(world: World) -> Iterator[str]:
         entries = [
             (event.activity_at, event.found_by)
             for event in log
-            if isinstance(event, e.StageEntered) and event.activity_at is not None
+            if isinstance(event, e.StageEntered | e.ApplicationAdopted) and event.activity_at is not None
         ]
         for (before, _), (found, found_by) in pairwise(entries):
             if found_by is not FoundBy.RECONCILIATION:

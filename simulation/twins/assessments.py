@@ -117,9 +117,10 @@ class MemoryInvites:
         """See `Invites.prepare`."""
         opened = tx(connection)
         await opened.statement("sealed under")
-        candidate = await sealed_under(opened, invite.account, invite.candidate_id, invite.seen_at)
-        if candidate is None:
+        line = await sealed_under(opened, invite.account, invite.candidate_id, invite.seen_at)
+        if line is None:
             return False
+        *passed, candidate = line
         await opened.statement("prepare invite")
         if (invite.follows is None) != (invite.follow_kind is None):
             raise ValueError("an invite that follows another says how")
@@ -145,6 +146,7 @@ class MemoryInvites:
                 "lease_until": None, "lease_token": None, "link": None, "merged_from": (),
                 "former_hashes": (), "attached_body_id": None,
             }  # fmt: skip
+        ready["merged_from"] = (*row["merged_from"], *(one for one in passed if one not in row["merged_from"]))
         opened.put("invite", invite.command_id, row | ready)
         await opened.update("intent", invite.command_id, candidate_id=candidate)
         return True
@@ -222,9 +224,10 @@ class MemoryInvites:
         """See `Invites.attach`."""
         opened = tx(connection)
         await opened.statement("attach")
-        candidate = await sealed_under(opened, invite.account, invite.candidate_id, None)
-        if candidate is None:
+        line = await sealed_under(opened, invite.account, invite.candidate_id, None)
+        if line is None:
             return False
+        candidate = line[-1]
         row, now = await opened.lock("invite", invite.command_id), opened.now
         if row is not None and (row["account"] != invite.account or row["erased_at"] is not None):
             return False

@@ -27,7 +27,7 @@ async def is_address_erased(opened: Transaction, account: AccountId, address_has
 
 async def sealed_under(
     opened: Transaction, account: AccountId, candidate: CandidateId, seen_at: datetime | None
-) -> CandidateId | None:
+) -> list[CandidateId] | None:
     """See `tombstones.sealed_under`."""
     line = list[CandidateId]()
     into: CandidateId | None = candidate
@@ -35,7 +35,7 @@ async def sealed_under(
         line.append(into)
         await opened.hold(("candidate", account, into), shared=True)
         into = _merged_into(opened, account, into)
-    return None if is_erased(opened, account, line, seen_at) else line[-1]
+    return None if is_erased(opened, account, line, seen_at) else line
 
 
 def line_of(opened: Transaction, account: AccountId, candidate: CandidateId) -> list[CandidateId]:

@@ -174,6 +174,16 @@ class TestPeople:
         assert gone.commands == (new.command_id,)
         assert (await kept.stored(own)).address is not None
 
+    async def test_an_anonymisation_told_last_takes_what_was_read_of_that_person_and_kept_after_the_merge(
+        self, kept: Kept
+    ) -> None:
+        await kept.run(kept.people, "merge", ACME, JANE, JOHN)
+        new, own = await kept.prepare(invite()), await kept.prepare(invite(2, candidate_id=JOHN))
+        assert await kept.run(kept.invites, "prepare", new)
+        gone = await kept.run(kept.people, "erase", ACME, JANE, ErasureReason.ANONYMIZED)
+        assert gone.commands == (new.command_id,)
+        assert (await kept.stored(own)).address is not None
+
     async def test_an_erasure_by_hand_follows_a_merge_whichever_comes_first(self, kept: Kept) -> None:
         new, own = await kept.prepare(invite()), await kept.prepare(invite(2, candidate_id=JOHN))
         by_hand, third = ErasureReason.BY_HAND, CandidateId(300)

@@ -143,9 +143,10 @@ class InviteStore:
 
         False, and nothing is written, when the person was erased since the address was read.
         """
-        candidate = await tombstones.sealed_under(connection, invite.account, invite.candidate_id, invite.seen_at)
-        if candidate is None:
+        line = await tombstones.sealed_under(connection, invite.account, invite.candidate_id, invite.seen_at)
+        if line is None:
             return False
+        *passed, candidate = line
         sealed = await self._sealer.seal(
             connection,
             invite.account,
@@ -155,20 +156,22 @@ class InviteStore:
         )
         await connection.execute(
             "insert into invite as v (command_id, account_id, application_id, candidate_id, visit, stage_id, assessment_id, "
-            "correlationid, address_hash, address, known_attempts, read_at, follows, follow_kind, poll_at, ready_token) "
+            "correlationid, address_hash, address, known_attempts, read_at, follows, follow_kind, poll_at, ready_token, merged_from) "
             "values ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,coalesce($15, clock_timestamp()),$12,$13,"
-            "clock_timestamp() + make_interval(secs => $14), $16) "
+            "clock_timestamp() + make_interval(secs => $14), $16, $17) "
             "on conflict (command_id) do update set candidate_id = excluded.candidate_id, "
             "address_hash = excluded.address_hash, address = excluded.address, "
             "known_attempts = excluded.known_attempts, read_at = excluded.read_at, prepared_at = clock_timestamp(), "
             "follows = excluded.follows, follow_kind = excluded.follow_kind, poll_at = excluded.poll_at, "
-            "ready_token = excluded.ready_token, erased_at = null, former_hashes = case "
+            "ready_token = excluded.ready_token, erased_at = null, merged_from = case "
+            "when v.merged_from @> excluded.merged_from then v.merged_from else v.merged_from || excluded.merged_from end, "
+            "former_hashes = case "
             "when v.address_hash <> excluded.address_hash then v.former_hashes || v.address_hash else v.former_hashes end "
             "where v.account_id = excluded.account_id and v.attached_body_id is null",
             invite.command_id, invite.account, invite.application_id, candidate, invite.visit, invite.stage_id,
             invite.assessment_id, invite.correlationid, invite.address_hash, sealed, sorted(invite.known_attempts),
             invite.follows, invite.follow_kind, None if invite.poll_after is None else invite.poll_after.total_seconds(),
-            invite.read_at, invite.ready_token,
+            invite.read_at, invite.ready_token, passed,
         )  # fmt: skip
         await connection.execute(
             "update intent set candidate_id = $3 where id = $1 and account_id = $2 and candidate_id is distinct from $3",
@@ -246,9 +249,10 @@ class InviteStore:
 
         What was known of another address is dropped; the address itself is read from the sealed body later.
         """
-        candidate = await tombstones.sealed_under(connection, invite.account, invite.candidate_id, None)
-        if candidate is None:
+        line = await tombstones.sealed_under(connection, invite.account, invite.candidate_id, None)
+        if line is None:
             return False
+        candidate = line[-1]
         status = await connection.execute(
             "insert into invite as v (command_id, account_id, application_id, candidate_id, visit, stage_id, "
             "assessment_id, correlationid, address_hash, attached_body_id) values ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10) "

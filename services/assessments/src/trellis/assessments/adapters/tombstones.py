@@ -33,8 +33,10 @@ async def lock_alone(connection: Connection, account: AccountId, candidate: Cand
 
 async def sealed_under(
     connection: Connection, account: AccountId, candidate: CandidateId, seen_at: datetime | None
-) -> CandidateId | None:
-    """Return under whose key data of *candidate* may be sealed until the transaction ends; None for an erased person.
+) -> list[CandidateId] | None:
+    """Return *candidate* and those it was merged into, whose last one's key data may be sealed under until the transaction ends.
+
+    None for an erased person.
 
     Args:
         connection: The caller's transaction.
@@ -51,7 +53,7 @@ async def sealed_under(
             "select pg_advisory_xact_lock_shared(hashtextextended($1, $2))", f"{account}:{into}", _LOCK
         )
         into = await merged_into(connection, account, into)
-    return None if await is_erased(connection, account, line, seen_at) else line[-1]
+    return None if await is_erased(connection, account, line, seen_at) else line
 
 
 async def line_of(connection: Connection, account: AccountId, candidate: CandidateId) -> list[CandidateId]:
