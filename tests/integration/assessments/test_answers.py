@@ -121,6 +121,20 @@ async def test_a_look_after_a_restore_that_dies_before_it_is_recorded_proves_not
     assert (await bench.state(command), bench.mails()) == ("in_doubt", 0)
 
 
+async def test_after_a_restore_an_invite_is_looked_for_under_the_present_address_too(bench: Bench) -> None:
+    await bench.connect(invite__on_unknown="resend_once", lookup__lists_pending_invites=True)
+    bench.twin.fault("invite", "429")
+    command = bench.invite()
+    await bench.take(command)
+    await bench.run()
+    assert (await bench.state(command), bench.mails()) == ("waiting", 0)
+    bench.gate.addresses[1] = "new@mail.example"
+    bench.twin.submit("new@mail.example", TEST, final_score=99)
+    await restored(bench)
+    await bench.run(rounds=2)
+    assert (await bench.state(command), bench.mails()) == ("in_doubt", 0)
+
+
 async def test_after_a_restore_two_visits_that_were_proven_absent_are_one_mail(bench: Bench) -> None:
     await bench.connect(invite__on_unknown="resend_once", lookup__lists_pending_invites=True)
     bench.twin.switches["lookup.lists_pending_invites"] = True

@@ -14,13 +14,13 @@ from simulation.history import play
 from simulation.plan import LEAST_MESSAGES
 
 LONG = bool(os.environ.get("TRELLIS_LONG"))
-PARTS, EACH = (50, 2000) if LONG else (4, 200)
+PARTS, EACH = (50, 2000) if LONG else (4, 100)
 """Fresh histories are played in so many parts of so many each, which go on side by side."""
 LEAST, MOST = 150, 500
 """How many known histories are played at least, and at most until all that can be met was met."""
 
 
-@pytest.mark.timeout(EACH)
+@pytest.mark.timeout(max(EACH, 200))
 @pytest.mark.parametrize("part", range(PARTS))
 def test_fresh_histories_break_no_promise(part: int) -> None:
     first = random.SystemRandom().randrange(10**9)

@@ -49,6 +49,7 @@ from trellis.common.ledger.effects import (
     Settled,
     Unauthorized,
 )
+from trellis.common.ledger.epoch import DOUBTED
 from trellis.common.ledger.runner import READING_SECONDS
 from trellis.common.ledger.store import LedgerStore
 from trellis.common.runtime.clock import Clock
@@ -310,8 +311,11 @@ class InviteEffect:
             return Unauthorized(reason=str(error), remedy=error.remedy)
         if stored.ready_token is None and stored.known_attempts and not shown.beyond(stored.known_attempts):
             return _shown_before(organization)  # that look was not recorded, or a person's order makes another one
+        is_shown = shown.beyond(stored.known_attempts)
+        if not is_shown and intent.cause == DOUBTED:  # since the backup it may have left for another address
+            return await self._look_up_restored(organization, intent)
         return judge_look_up(
-            shows=shown.beyond(stored.known_attempts),
+            shows=is_shown,
             listing_read=True,
             retries=intent.retries,
             options=organization.options,
