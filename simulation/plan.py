@@ -36,8 +36,7 @@ THROUGH_V1 = 0.25
 RESTORED = 0.12
 """Part of the histories in which the databases are put back to a backup; likewise."""
 RESTORED_BELOW, RESTORED_FROM = 2500, 2 * 10**9
-"""Only seeds outside of these have such histories: one in some hundred of them ends in what is not judged yet, and a few
-differ with the hashes of a process."""
+"""Only seeds outside of these have such histories: one in some hundred of them ends in what is not judged yet."""
 TAGS = 0.2
 """Part of the histories in which recruiters keep Trellis off people by a tag; likewise."""
 REUSES = 0.2

@@ -280,7 +280,7 @@ class World:
         for name, memory in self.memories.items():
             memory.tables = {table: dict(rows) for table, rows in self._backup[name].items()}
             memory.table("brake").clear()  # a person takes off those that the backup has put on again
-            memory.on_change(set(memory.tables))
+            memory.on_change(sorted(memory.tables))
         for forgotten in (self.accepted_at, self.accepted, self.reviewed):
             forgotten.clear()
         self.erased_before = frozenset(self.erased)
