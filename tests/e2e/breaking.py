@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.e2e.patient import Found, Patient
 
-Break = Callable[[Patient], Awaitable[None]]
+Break = Callable[[Patient], Awaitable[object]]
 
 
 def _stage(document: dict[str, Any], name: object) -> None:
@@ -157,11 +157,11 @@ async def _paused_for_more(patient: Patient) -> None:
 
 SEEDED: dict[str, tuple[Break, Found]] = {
     "missing permission": (
-        lambda p: p.person("revoke_scope", scope="notes:create"),  # type: ignore[dict-item,return-value]
+        lambda p: p.person("revoke_scope", scope="notes:create"),
         [("permission-missing", "harvest:notes:create")],
     ),
     "missing permission of the users' list": (
-        lambda p: p.person("revoke_scope", scope="users:list"),  # type: ignore[dict-item,return-value]
+        lambda p: p.person("revoke_scope", scope="users:list"),
         [("permission-missing", "harvest:users:list")],
     ),
     "missing permission, and nobody tells which there are": (
@@ -171,28 +171,28 @@ SEEDED: dict[str, tuple[Break, Found]] = {
     "wrong service user: nobody": (_unknown_user, [("service-user-unknown", "greenhouse")]),
     "wrong service user: no Site Admin": (_other_user, [("site-admin-lost", "greenhouse")]),
     "disabled service user": (
-        lambda p: p.person("deactivate_user"),  # type: ignore[dict-item,return-value]
+        lambda p: p.person("deactivate_user"),
         [("service-user-disabled", "greenhouse")],
     ),
     "Site Admin lost, lists are refused": (
-        lambda p: p.person("drop_site_admin"),  # type: ignore[dict-item,return-value]
+        lambda p: p.person("drop_site_admin"),
         [("site-admin-lost", "greenhouse")],
     ),
     "Site Admin lost, lists are empty": (_shown_nothing, [("site-admin-lost", "greenhouse")]),
     "rejected client of Greenhouse": (_rejected_client, [("credential-rejected", "greenhouse")]),
     "rejected key of Coderbyte": (
-        lambda p: p.person("rotate_api_key", keep_old=False),  # type: ignore[dict-item,return-value]
+        lambda p: p.person("rotate_api_key", keep_old=False),
         [("credential-rejected", "coderbyte")],
     ),
     "wrong clock": (_skewed, [("clock-skew", "greenhouse")]),
     "unknown stage": (_unknown_stage, [("stage-unknown", "Take Home")]),
     "unknown stage, by id": (_unknown_stage_id, [("stage-unknown", "7999999999")]),
     "renamed stage": (
-        lambda p: p.person("rename_stage", stage="Coding Assessment", name="Test"),  # type: ignore[dict-item,return-value]
+        lambda p: p.person("rename_stage", stage="Coding Assessment", name="Test"),
         [("stage-renamed", "Coding Assessment")],
     ),
     "deleted stage": (
-        lambda p: p.person("delete_stage", stage="Coding Assessment"),  # type: ignore[dict-item,return-value]
+        lambda p: p.person("delete_stage", stage="Coding Assessment"),
         [("stage-deleted", "Coding Assessment")],
     ),
     "unknown job": (_unknown_job, [("job-unknown", "4999999999")]),
